@@ -1,0 +1,232 @@
+//! Strategies: what is true of one kind, said on its typed form, and the lens that lays that form over the document.
+
+use sdk_api::{Status, Timestamp, Typed, Violations};
+use serde_json::Value;
+
+/// How long an object may take to go. Source: graceful deletion of pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grace {
+    /// Deleted at once.
+    None,
+    /// Marked as deleting; somebody else removes it within this many seconds.
+    Seconds(i64),
+}
+
+/// What is special about a kind. Every method has the common behaviour as its default.
+pub trait Strategy: Send + Sync + 'static {
+    type Object: Typed + PartialEq;
+
+    /// Fills in what the user left out. Runs on every write; must give the same result when run again.
+    fn default(&self, _object: &mut Self::Object) {}
+    /// Before a creation is validated: sets or clears what users may not choose (`status`, for instance, is cleared for
+    /// kinds with a status subresource before this runs).
+    fn prepare_create(&self, _new: &mut Self::Object, _now: Timestamp) {}
+    /// Before an update is validated.
+    fn prepare_update(&self, _new: &mut Self::Object, _old: &Self::Object, _now: Timestamp) {}
+    /// What is wrong with the object; `old` is the stored state on an update.
+    fn validate(&self, _new: &Self::Object, _old: Option<&Self::Object>) -> Violations {
+        Violations::default()
+    }
+    /// What is wrong with a new status, written through the subresource.
+    fn validate_status(&self, _new: &Self::Object, _old: &Self::Object) -> Violations {
+        Violations::default()
+    }
+    /// What is wrong with a change of another part, written through the subresource of this name, such as `scale`.
+    fn validate_part(&self, _part: &str, new: &Self::Object, old: &Self::Object) -> Violations {
+        self.validate(new, Some(old))
+    }
+    /// What is legal and still worth telling the user.
+    fn warnings(&self, _new: &Self::Object) -> Vec<String> {
+        Vec::new()
+    }
+    /// How long a deletion may take; `asked` is what the request says.
+    fn grace(&self, _object: &Self::Object, _asked: Option<i64>) -> Grace {
+        Grace::None
+    }
+    /// Marks the object when its deletion starts and it stays for a while (a namespace becomes Terminating).
+    fn begin_deletion(&self, _object: &mut Self::Object) {}
+    /// Whether something besides finalizers and grace keeps a deleting object (a namespace's `spec.finalizers`).
+    fn is_held(&self, _object: &Self::Object) -> bool {
+        false
+    }
+}
+
+/// A strategy as the registry sees it: on documents.
+pub trait DynStrategy: Send + Sync + 'static {
+    fn default(&self, object: &mut Value) -> Result<(), Status>;
+    fn prepare_create(&self, new: &mut Value, now: Timestamp) -> Result<(), Status>;
+    fn prepare_update(&self, new: &mut Value, old: &Value, now: Timestamp) -> Result<(), Status>;
+    fn validate(&self, new: &Value, old: Option<&Value>) -> Result<Violations, Status>;
+    fn validate_status(&self, new: &Value, old: &Value) -> Result<Violations, Status>;
+    fn validate_part(&self, _part: &str, new: &Value, old: &Value) -> Result<Violations, Status> {
+        self.validate(new, Some(old))
+    }
+    fn warnings(&self, new: &Value) -> Vec<String>;
+    fn grace(&self, object: &Value, asked: Option<i64>) -> Grace;
+    fn begin_deletion(&self, object: &mut Value) -> Result<(), Status>;
+    fn is_held(&self, object: &Value) -> bool;
+}
+
+/// Lays the typed form over a document. Only what the strategy changed is written back; every other field, known to
+/// the type or not, stays as it came.
+pub struct Lens<S>(pub S);
+
+fn view<T: Typed>(object: &Value) -> Result<T, Status> {
+    T::deserialize(object).map_err(|error| {
+        Status::bad_request(format!(
+            "{} in version {:?} cannot be handled as a {}: {error}",
+            T::KIND,
+            T::VERSION,
+            T::KIND
+        ))
+    })
+}
+
+fn change<T: Typed + PartialEq>(object: &mut Value, change: impl FnOnce(&mut T)) -> Result<(), Status> {
+    let before: T = view(object)?;
+    let mut after = before.clone();
+    change(&mut after);
+    if before != after {
+        let encode = |typed: &T| serde_json::to_value(typed).map_err(|e| Status::internal(e.to_string()));
+        write_back(object, &encode(&before)?, encode(&after)?);
+    }
+    Ok(())
+}
+
+/// Carries the difference between `before` and `after` into `document`.
+fn write_back(document: &mut Value, before: &Value, after: Value) {
+    match (document, before, after) {
+        (Value::Object(fields), Value::Object(before), Value::Object(after)) => {
+            for name in before.keys().filter(|name| !after.contains_key(*name)) {
+                fields.remove(name);
+            }
+            for (name, value) in after {
+                match (before.get(&name), fields.get_mut(&name)) {
+                    (Some(same), _) if *same == value => {}
+                    (Some(old), Some(field)) => write_back(field, old, value),
+                    _ => drop(fields.insert(name, value)),
+                }
+            }
+        }
+        (Value::Array(items), Value::Array(before), Value::Array(after))
+            if items.len() == before.len() && before.len() == after.len() =>
+        {
+            for ((item, old), new) in items.iter_mut().zip(before).zip(after) {
+                if *old != new {
+                    write_back(item, old, new);
+                }
+            }
+        }
+        (document, _, after) => *document = after,
+    }
+}
+
+impl<S: Strategy> DynStrategy for Lens<S> {
+    fn default(&self, object: &mut Value) -> Result<(), Status> {
+        change(object, |typed| self.0.default(typed))
+    }
+
+    fn prepare_create(&self, new: &mut Value, now: Timestamp) -> Result<(), Status> {
+        change(new, |typed| self.0.prepare_create(typed, now))
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value, now: Timestamp) -> Result<(), Status> {
+        let old = view(old)?;
+        change(new, |typed| self.0.prepare_update(typed, &old, now))
+    }
+
+    fn validate(&self, new: &Value, old: Option<&Value>) -> Result<Violations, Status> {
+        let old = old.map(view).transpose()?;
+        Ok(self.0.validate(&view(new)?, old.as_ref()))
+    }
+
+    fn validate_status(&self, new: &Value, old: &Value) -> Result<Violations, Status> {
+        Ok(self.0.validate_status(&view(new)?, &view(old)?))
+    }
+
+    fn validate_part(&self, part: &str, new: &Value, old: &Value) -> Result<Violations, Status> {
+        Ok(self.0.validate_part(part, &view(new)?, &view(old)?))
+    }
+
+    fn warnings(&self, new: &Value) -> Vec<String> {
+        view(new).map(|typed| self.0.warnings(&typed)).unwrap_or_default()
+    }
+
+    fn grace(&self, object: &Value, asked: Option<i64>) -> Grace {
+        view(object).map_or(Grace::None, |typed| self.0.grace(&typed, asked))
+    }
+
+    fn begin_deletion(&self, object: &mut Value) -> Result<(), Status> {
+        change(object, |typed| self.0.begin_deletion(typed))
+    }
+
+    fn is_held(&self, object: &Value) -> bool {
+        view(object).is_ok_and(|typed| self.0.is_held(&typed))
+    }
+}
+
+/// The strategy of kinds about which nothing is special.
+pub struct NoStrategy;
+
+impl DynStrategy for NoStrategy {
+    fn default(&self, _object: &mut Value) -> Result<(), Status> {
+        Ok(())
+    }
+
+    fn prepare_create(&self, _new: &mut Value, _now: Timestamp) -> Result<(), Status> {
+        Ok(())
+    }
+
+    fn prepare_update(&self, _new: &mut Value, _old: &Value, _now: Timestamp) -> Result<(), Status> {
+        Ok(())
+    }
+
+    fn validate(&self, _new: &Value, _old: Option<&Value>) -> Result<Violations, Status> {
+        Ok(Violations::default())
+    }
+
+    fn validate_status(&self, _new: &Value, _old: &Value) -> Result<Violations, Status> {
+        Ok(Violations::default())
+    }
+
+    fn warnings(&self, _new: &Value) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn grace(&self, _object: &Value, _asked: Option<i64>) -> Grace {
+        Grace::None
+    }
+
+    fn begin_deletion(&self, _object: &mut Value) -> Result<(), Status> {
+        Ok(())
+    }
+
+    fn is_held(&self, _object: &Value) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sdk_api::k8s_openapi::api::core::v1::Pod;
+    use serde_json::json;
+
+    use super::*;
+
+    struct SetHost;
+    impl Strategy for SetHost {
+        type Object = Pod;
+        fn default(&self, pod: &mut Pod) {
+            pod.spec.get_or_insert_default().hostname = Some("h".into());
+        }
+    }
+
+    #[test]
+    fn the_lens_writes_back_only_what_changed() {
+        let mut pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "future": 1}], "later": {"x": [1]}}});
+        let mut expected = pod.clone();
+        expected["spec"]["hostname"] = json!("h");
+        Lens(SetHost).default(&mut pod).unwrap();
+        assert_eq!(pod, expected);
+    }
+}
