@@ -1,0 +1,22 @@
+//! The API server: from TCP to the registry and back. `spine.rs` lists what a request meets.
+
+mod body;
+mod discovery;
+mod health;
+mod info;
+mod listen;
+mod local;
+mod metrics;
+mod openapi;
+mod openapi_v2;
+mod options;
+mod respond;
+mod server;
+mod spine;
+mod steps;
+mod verbs;
+
+pub use health::{Check, Health};
+pub use listen::{ListenError, Listener};
+pub use local::LocalClients;
+pub use server::{ApiServer, NodeClient, Settings};

@@ -1,0 +1,113 @@
+//! The server's parts, and what they are set to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel_registry::Registry;
+use sdk_api::Clock;
+use sdk_plugin::{AuditSink, Authenticator, Authorizer};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::discovery::Discovery;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::openapi::OpenApi;
+
+/// How the API server reaches node agents.
+#[derive(Clone)]
+pub struct NodeClient {
+    /// Trusts the CA of node certificates, and presents the API server's own.
+    pub tls: Arc<rustls::ClientConfig>,
+}
+
+/// What an API server is set to. All bounds have upstream's values as their default.
+#[derive(Clone)]
+pub struct Settings {
+    /// Largest body, in bytes. Source: `MaxRequestBodyBytes`, 3 MiB.
+    pub body_bytes_max: usize,
+    /// How long a request that is no stream may take. Source: `--request-timeout`.
+    pub request_timeout: Duration,
+    /// How many reads and writes may be in work at once. Source: `--max-requests-inflight` and
+    /// `--max-mutating-requests-inflight`, together.
+    pub requests_inflight_max: usize,
+    /// How long a watch may last at least; the end is random between this and twice it. Source: `--min-request-timeout`.
+    pub watch_timeout: Duration,
+    /// Rhythm of bookmarks.
+    pub bookmark_every: Duration,
+    /// `v1.36.0+kubernel-0.1.0`
+    pub git_version: String,
+    pub node_client: Option<NodeClient>,
+    /// Documents that plugins publish under paths of their own.
+    pub documents: Vec<(&'static str, Value)>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 3 << 20,
+            request_timeout: Duration::from_secs(60),
+            requests_inflight_max: 600,
+            watch_timeout: Duration::from_secs(1800),
+            bookmark_every: Duration::from_secs(60),
+            git_version: concat!("v1.36.0+kubernel-", env!("CARGO_PKG_VERSION")).into(),
+            node_client: None,
+            documents: Vec::new(),
+        }
+    }
+}
+
+/// The API server.
+pub struct ApiServer {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) authenticators: Vec<Arc<dyn Authenticator>>,
+    pub(crate) authorizers: Vec<Arc<dyn Authorizer>>,
+    pub(crate) audit_sinks: Vec<Arc<dyn AuditSink>>,
+    pub(crate) settings: Settings,
+    pub(crate) discovery: Discovery,
+    pub(crate) openapi: OpenApi,
+    pub(crate) health: Health,
+    pub(crate) metrics: Metrics,
+    pub(crate) seats: Arc<Semaphore>,
+    /// Ends streams when the server stops.
+    pub(crate) stop: CancellationToken,
+}
+
+impl ApiServer {
+    pub fn new(
+        registry: Arc<Registry>,
+        authenticators: Vec<Arc<dyn Authenticator>>,
+        authorizers: Vec<Arc<dyn Authorizer>>,
+        audit_sinks: Vec<Arc<dyn AuditSink>>,
+        health: Health,
+        settings: Settings,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            discovery: Discovery::of(registry.table()),
+            openapi: OpenApi::of(registry.table()),
+            seats: Arc::new(Semaphore::new(settings.requests_inflight_max)),
+            metrics: Metrics::default(),
+            registry,
+            authenticators,
+            authorizers,
+            audit_sinks,
+            settings,
+            health,
+            stop,
+        })
+    }
+
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    pub fn audit_sinks(&self) -> &[Arc<dyn AuditSink>] {
+        &self.audit_sinks
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        self.registry.clock()
+    }
+}

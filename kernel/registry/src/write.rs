@@ -1,0 +1,539 @@
+//! The one write path: creating and updating, for every kind and every way to say it.
+
+use std::sync::Arc;
+
+use kernel_store::{Commit, Error, Precondition, Put, Write};
+use sdk_api::{GroupVersionKind, Key, Object, Status, Violations};
+use sdk_plugin::{HookGuard, Kind, Operation, Part};
+use sdk_schema::Unknown;
+use serde_json::Value;
+
+use crate::document::{meta_text, metadata, remove};
+use crate::options::{Caller, FieldValidation, Input, PatchFormat};
+use crate::registry::{Registry, store_status};
+use crate::{admit, document, meta, patch};
+
+/// How many generated names are tried. Source: `maxNameGenerationCreateAttempts`.
+const NAME_TRIES_MAX: usize = 8;
+/// How often an update without a revision starts over because somebody came between.
+const CONFLICT_TRIES_MAX: usize = 100;
+
+/// The new state of an update, as the request says it.
+pub enum Change {
+    Replace(Input),
+    Patch(PatchFormat),
+}
+
+/// What an update did.
+pub struct Updated {
+    pub object: Arc<Object>,
+    /// The update created the object.
+    pub created: bool,
+}
+
+impl Registry {
+    /// Creates an object.
+    pub async fn create(
+        &self,
+        caller: &Caller<'_>,
+        kind: &Arc<Kind>,
+        namespace: &str,
+        input: Input,
+    ) -> Result<Arc<Object>, Status> {
+        let mut draft = self.decode(caller, &kind.gvk, &kind.gvk.kind, input)?;
+        place_in(&mut draft, kind, namespace)?;
+        let revision = meta_text(&draft, "resourceVersion");
+        if !revision.is_empty() && revision != "0" {
+            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        let hub = self.to_stored(kind, &mut draft);
+        hub.strategy.default(&mut draft)?;
+        let generated = meta_text(&draft, "name").is_empty() && !meta_text(&draft, "generateName").is_empty();
+        let tries = if generated { NAME_TRIES_MAX } else { 1 };
+        for _ in 0..tries {
+            let mut new = draft.clone();
+            if generated {
+                let base = meta_text(&new, "generateName").to_owned();
+                let name = meta::generate_name(&base, &mut *self.rng.lock().expect("no one panics while drawing"));
+                metadata(&mut new).insert("name".into(), name.into());
+            }
+            match self.create_once(caller, kind, &hub, namespace, new).await {
+                Err(status) if generated && status.is_already_exists() => {}
+                Ok(stored) => return Ok(self.present(kind, &stored)),
+                Err(status) => return Err(status),
+            }
+        }
+        let base = meta_text(&draft, "generateName");
+        let mut status = Status::already_exists(&kind.group_resource(), base);
+        status.message =
+            format!("{}, the server was not able to generate a unique name for the object", status.message);
+        Err(status.retry_after(1))
+    }
+
+    async fn create_once(
+        &self,
+        caller: &Caller<'_>,
+        kind: &Arc<Kind>,
+        hub: &Arc<Kind>,
+        namespace: &str,
+        new: Value,
+    ) -> Result<Arc<Object>, Status> {
+        let name = meta_text(&new, "name").to_owned();
+        let mut request = admit::request(caller, hub, Operation::Create, (namespace, &name, ""), new, None);
+        admit::mutate(&self.admission, &mut request, |object| hub.strategy.default(object)).await?;
+
+        let now = self.clock.now();
+        let new = &mut request.object;
+        place_in(new, hub, namespace)?;
+        meta::fill_new(new, hub, &self.new_uid(), now);
+        if hub.subresource("status").is_some() && !hub.status_on_create {
+            remove(new, "status");
+        }
+        hub.strategy.prepare_create(new, now)?;
+        let guard = self.reserve(hub, new, None, caller.dry_run).await?;
+
+        let name = meta_text(new, "name").to_owned();
+        let mut found = meta::validate(new, hub);
+        found.extend(hub.strategy.validate(new, None)?);
+        refuse(kind, &name, &found)?;
+        hub.strategy.warnings(new).into_iter().for_each(|warning| caller.warnings.add(warning));
+        request.name.clone_from(&name);
+        admit::validate(&self.admission, &request, caller).await?;
+
+        let key = Key::new(&hub.group_resource(), namespace, &name);
+        let exists = || Status::already_exists(&kind.group_resource(), &name);
+        if caller.dry_run {
+            if self.store.get(&key).is_some() {
+                return Err(exists());
+            }
+            return Ok(Arc::new(Object::new(key, 0, request.object.to_string().into())));
+        }
+        match self.commit_put(caller, key, Precondition::Absent, &request.object, guard).await {
+            Err(Error::Precondition { .. }) => Err(exists()),
+            Err(error) => Err(store_status(error)),
+            Ok(object) => Ok(object),
+        }
+    }
+
+    /// Replaces or patches an object, or a part of it. `subresource` is empty for the object itself.
+    pub async fn update(
+        &self,
+        caller: &Caller<'_>,
+        kind: &Arc<Kind>,
+        (namespace, name, subresource): (&str, &str, &str),
+        change: Change,
+    ) -> Result<Updated, Status> {
+        let part = match subresource {
+            "" => None,
+            _ => Some(
+                self.part(kind, subresource)
+                    .ok_or_else(|| Status::method_not_allowed(format!("updating {subresource} of {}", kind.plural)))?,
+            ),
+        };
+        let travels = part.as_ref().and_then(|part| part.kind());
+        let gvk = travels.as_ref().unwrap_or(&kind.gvk);
+        // A replacement is decoded once; a patch is applied anew to each state it meets.
+        let change = match change {
+            Change::Replace(input) => Change::Replace(self.decode(caller, gvk, &gvk.kind, input)?.into()),
+            patch @ Change::Patch(_) => patch,
+        };
+        let key = self.key(kind, namespace, name);
+        for _ in 0..CONFLICT_TRIES_MAX {
+            let Some(old) = self.store.get(&key) else {
+                return match change {
+                    Change::Replace(input) if kind.create_on_update && part.is_none() => {
+                        let mut input = input;
+                        let given = meta_text(&input.tree, "name").to_owned();
+                        if !given.is_empty() && given != name {
+                            return Err(wrong_name(&given, name));
+                        }
+                        metadata(&mut input.tree).insert("name".into(), name.into());
+                        let object = self.create(caller, kind, namespace, input).await?;
+                        Ok(Updated { object, created: true })
+                    }
+                    _ => Err(Status::not_found(&kind.group_resource(), name)),
+                };
+            };
+            let asked = self.asked_state(caller, kind, gvk, part.as_deref(), &old, &change)?;
+            let based_on =
+                self.check_identity(kind, &asked, &old, matches!(change, Change::Replace(_)), part.is_some())?;
+            match self.update_once(caller, kind, (namespace, name, subresource), part.as_deref(), &old, asked).await {
+                Ok(stored) => {
+                    let object = self.present(kind, &stored);
+                    let object = if part.is_some() { self.present_part(kind, subresource, &object)? } else { object };
+                    return Ok(Updated { object, created: false });
+                }
+                Err(Attempt::CameBetween) if based_on.is_none() => {}
+                Err(Attempt::CameBetween) => return Err(Status::modified(&kind.group_resource(), name)),
+                Err(Attempt::Refused(status)) => return Err(*status),
+            }
+        }
+        Err(Status::modified(&kind.group_resource(), name))
+    }
+
+    /// The state that the request asks for, in the version and form in which it travels.
+    fn asked_state(
+        &self,
+        caller: &Caller<'_>,
+        kind: &Arc<Kind>,
+        gvk: &GroupVersionKind,
+        part: Option<&dyn Part>,
+        old: &Arc<Object>,
+        change: &Change,
+    ) -> Result<Value, Status> {
+        let format = match change {
+            Change::Replace(input) => return Ok(input.tree.clone()),
+            Change::Patch(format) => format,
+        };
+        let shown = self.present(kind, old);
+        let before = match part {
+            Some(part) => part.read(shown.tree())?,
+            None => Value::clone(shown.tree()),
+        };
+        let after = match format {
+            PatchFormat::Json(operations) => patch::json::apply(before, operations)?,
+            PatchFormat::Merge(changes) => patch::merge::apply(before, changes),
+            PatchFormat::Strategic(changes) => {
+                let schema = self.schemas.kind(gvk).ok_or_else(|| {
+                    Status::unsupported_media_type(
+                        "strategic merge patch is not supported for this kind; use a merge patch",
+                    )
+                })?;
+                patch::strategic::apply(before, changes, &schema)?
+            }
+        };
+        // Types are checked before decoding proper, since a patch's result is refused as invalid, not as malformed.
+        if let Some(schema) = self.schemas.kind(gvk) {
+            let refused = |of_changes: &str, of_document: &str| match format {
+                PatchFormat::Strategic(changes) => patch::invalid_changes(changes, of_changes),
+                PatchFormat::Json(_) | PatchFormat::Merge(_) => patch::invalid_document(&after, of_document),
+            };
+            let unknown = sdk_schema::check(&schema, &mut after.clone(), Unknown::Report)
+                .map_err(|error| refused(error.converted(), &error.to_string()))?;
+            if caller.field_validation == FieldValidation::Strict && !unknown.is_empty() {
+                let fields: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+                let words = format!("strict decoding error: {}", fields.join(", "));
+                return Err(refused(&words, &words));
+            }
+        }
+        self.decode(caller, gvk, &gvk.kind, after.into())
+    }
+
+    /// Checks uid, name and revision of the asked state against the stored one. Gives the revision it is based on.
+    fn check_identity(
+        &self,
+        kind: &Kind,
+        asked: &Value,
+        old: &Object,
+        replaces: bool,
+        is_part: bool,
+    ) -> Result<Option<u64>, Status> {
+        let (resource, name) = (kind.group_resource(), old.name());
+        let given = meta_text(asked, "name");
+        if given != name {
+            if given.is_empty() && replaces && !is_part {
+                return Err(Status::bad_request("name must be provided"));
+            }
+            if !given.is_empty() {
+                return Err(wrong_name(given, name));
+            }
+        }
+        let namespace = meta_text(asked, "namespace");
+        if !namespace.is_empty() && namespace != old.namespace() {
+            return Err(wrong_namespace());
+        }
+        let uid = meta_text(asked, "uid");
+        if !uid.is_empty() && uid != old.uid() && !replaces {
+            let mut found = Violations::default();
+            found.invalid("metadata.uid", uid, "field is immutable");
+            return Err(Status::invalid(&kind.group_kind(), name, &found));
+        }
+        if !uid.is_empty() && uid != old.uid() {
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", old.uid());
+            return Err(Status::conflict(&resource, name, why));
+        }
+        let text = meta_text(asked, "resourceVersion");
+        let revision: u64 = match text {
+            "" => 0,
+            digits => digits.parse().map_err(|_| {
+                let mut found = Violations::default();
+                found.invalid("metadata.resourceVersion", digits, "must be a decimal number");
+                Status::invalid(&kind.group_kind(), name, &found)
+            })?,
+        };
+        if revision == 0 && replaces && kind.revision_required {
+            let mut found = Violations::default();
+            found.invalid("metadata.resourceVersion", 0, "must be specified for an update");
+            return Err(Status::invalid(&kind.group_kind(), name, &found));
+        }
+        if revision != 0 && revision != old.revision() {
+            return Err(Status::modified(&resource, name));
+        }
+        // A patched document carries the revision it was read at; only one that the patch itself names is a condition,
+        // and that has just been checked.
+        Ok((replaces && revision != 0).then_some(revision))
+    }
+
+    async fn update_once(
+        &self,
+        caller: &Caller<'_>,
+        kind: &Arc<Kind>,
+        (namespace, name, subresource): (&str, &str, &str),
+        part: Option<&dyn Part>,
+        old: &Arc<Object>,
+        asked: Value,
+    ) -> Result<Arc<Object>, Attempt> {
+        let hub = self.table.hub(kind);
+        let before: &Value = old.tree();
+        let mut new = match part {
+            Some(part) => {
+                let mut whole = Value::clone(before);
+                let mut asked = asked;
+                if part.kind().is_none() {
+                    self.to_stored(kind, &mut asked);
+                }
+                part.write(&mut whole, &asked)?;
+                whole
+            }
+            None => {
+                let mut whole = asked;
+                self.to_stored(kind, &mut whole);
+                if hub.subresource("status").is_some() {
+                    match before.get("status") {
+                        Some(status) => whole["status"] = status.clone(),
+                        None => remove(&mut whole, "status"),
+                    }
+                }
+                whole
+            }
+        };
+        place_in(&mut new, &hub, namespace)?;
+        metadata(&mut new).insert("name".into(), name.into());
+        meta::keep_system_fields(&mut new, before);
+        hub.strategy.default(&mut new)?;
+
+        let place = (namespace, name, subresource);
+        let mut request = admit::request(caller, &hub, Operation::Update, place, new, Some(old.clone()));
+        admit::mutate(&self.admission, &mut request, |object| hub.strategy.default(object)).await?;
+
+        let now = self.clock.now();
+        let new = &mut request.object;
+        meta::keep_system_fields(new, before);
+        if part.is_none() {
+            hub.strategy.prepare_update(new, before, now)?;
+        }
+        if hub.generation && subresource != "status" {
+            meta::count_generation(new, before);
+        }
+        let guard = match part {
+            None => self.reserve(&hub, new, Some(before), caller.dry_run).await?,
+            Some(_) => None,
+        };
+        let mut found = meta::validate(new, &hub);
+        found.extend(meta::validate_update(new, before));
+        found.extend(match subresource {
+            "status" => hub.strategy.validate_status(new, before)?,
+            "" => hub.strategy.validate(new, Some(before))?,
+            part => hub.strategy.validate_part(part, new, before)?,
+        });
+        refuse(kind, name, &found)?;
+        if part.is_none() {
+            hub.strategy.warnings(new).into_iter().for_each(|warning| caller.warnings.add(warning));
+        }
+        admit::validate(&self.admission, &request, caller).await?;
+
+        let new = &mut request.object;
+        metadata(new).insert("resourceVersion".into(), meta_text(before, "resourceVersion").into());
+        if *new == *before {
+            return Ok(old.clone());
+        }
+        if caller.dry_run {
+            return Ok(Arc::new(Object::new(old.key().clone(), old.revision(), new.to_string().into())));
+        }
+        let at = Precondition::Revision(old.revision());
+        let done = if self.may_go(&hub, new) {
+            self.commit_delete(caller, &hub, old, Some(new)).await
+        } else {
+            self.commit_put(caller, old.key().clone(), at, new, guard).await
+        };
+        match done {
+            Ok(object) => Ok(object),
+            Err(Error::Precondition { .. }) => Err(Attempt::CameBetween),
+            Err(error) => Err(store_status(error).into()),
+        }
+    }
+
+    /// Whether a deleting object has nothing left that keeps it.
+    pub(crate) fn may_go(&self, hub: &Kind, object: &Value) -> bool {
+        meta::is_deleting(object)
+            && meta::finalizers(object).is_empty()
+            && object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
+            && !hub.strategy.is_held(object)
+    }
+
+    /// Writes a new state; what `guard` holds is kept if that happens.
+    pub(crate) async fn commit_put(
+        &self,
+        caller: &Caller<'_>,
+        key: Key,
+        precondition: Precondition,
+        new: &Value,
+        guard: Option<Box<dyn HookGuard>>,
+    ) -> Result<Arc<Object>, Error> {
+        let put = Some(Put { value: document::with_hole(new) });
+        let write = Write { key, precondition, put, last: None, author: caller.user.name.as_str().into() };
+        let after = guard.map(|guard| Box::new(move || guard.committed()) as AfterCommit);
+        self.commit_one(write, after).await
+    }
+
+    /// Deletes an object; what its kind's hook holds for it is given back.
+    pub(crate) async fn commit_delete(
+        &self,
+        caller: &Caller<'_>,
+        hub: &Kind,
+        old: &Arc<Object>,
+        last: Option<&Value>,
+    ) -> Result<Arc<Object>, Error> {
+        let write = Write {
+            key: old.key().clone(),
+            precondition: Precondition::Revision(old.revision()),
+            put: None,
+            last: last.map(document::with_hole),
+            author: caller.user.name.as_str().into(),
+        };
+        let after = hub.hook.clone().map(|hook| {
+            let old = old.clone();
+            Box::new(move || hook.deleted(&old)) as AfterCommit
+        });
+        self.commit_one(write, after).await
+    }
+
+    /// Commits, and then does what belongs to the commit. The caller may go away in between, as a client that hangs up
+    /// does: the commit is not taken back then, so what belongs to it runs in a task of its own.
+    async fn commit_one(&self, write: Write, after: Option<AfterCommit>) -> Result<Arc<Object>, Error> {
+        let commit = Commit { writes: vec![write] };
+        let empty = || Error::Unavailable { why: "an empty commit".into() };
+        let Some(after) = after else {
+            return self.store.commit(commit).await?.objects.into_iter().next().ok_or_else(empty);
+        };
+        let store = self.store.clone();
+        let whole = tokio::spawn(async move {
+            let done = store.commit(commit).await?;
+            after();
+            done.objects.into_iter().next().ok_or_else(empty)
+        });
+        whole.await.map_err(|_| Error::Unavailable { why: "the commit's task ended early".into() })?
+    }
+
+    async fn reserve(
+        &self,
+        hub: &Kind,
+        new: &mut Value,
+        old: Option<&Value>,
+        dry_run: bool,
+    ) -> Result<Option<Box<dyn HookGuard>>, Status> {
+        match &hub.hook {
+            Some(hook) => hook.before(new, old, dry_run).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Brings a body into the form of its schema, and checks that it is what the request is about.
+    pub fn decode(
+        &self,
+        caller: &Caller<'_>,
+        gvk: &GroupVersionKind,
+        expected: &str,
+        input: Input,
+    ) -> Result<Value, Status> {
+        let Input { mut tree, duplicates } = input;
+        if !tree.is_object() {
+            return Err(Status::bad_request(format!("the body is not an object, a {expected} was expected")));
+        }
+        let text = |tree: &Value, field: &str| tree[field].as_str().unwrap_or_default().to_owned();
+        let (kind, api_version) = (text(&tree, "kind"), text(&tree, "apiVersion"));
+        let wanted = gvk.group_version().to_string();
+        if !kind.is_empty() && kind != gvk.kind {
+            return Err(Status::bad_request(format!(
+                "{kind} in version {:?} cannot be handled as a {expected}: converting ({kind}) to ({expected}): unknown conversion",
+                api_version.rsplit('/').next().unwrap_or_default()
+            )));
+        }
+        if !api_version.is_empty() && api_version != wanted {
+            return Err(Status::bad_request(format!(
+                "the API version in the data ({api_version}) does not match the expected API version ({wanted})"
+            )));
+        }
+        tree["kind"] = gvk.kind.as_str().into();
+        tree["apiVersion"] = wanted.into();
+        let Some(schema) = self.schemas.kind(gvk) else { return Ok(tree) };
+        let report = if caller.field_validation == FieldValidation::Ignore { Unknown::Ignore } else { Unknown::Report };
+        let unknown = sdk_schema::check(&schema, &mut tree, report).map_err(|error| error.status(gvk, expected))?;
+        let mut complaints: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+        complaints.extend(duplicates);
+        match caller.field_validation {
+            FieldValidation::Ignore => {}
+            FieldValidation::Warn => complaints.into_iter().for_each(|complaint| caller.warnings.add(complaint)),
+            FieldValidation::Strict if complaints.is_empty() => {}
+            FieldValidation::Strict => {
+                return Err(Status::bad_request(format!(
+                    "{} in version {:?} cannot be handled as a {expected}: strict decoding error: {}",
+                    gvk.kind,
+                    gvk.version,
+                    complaints.join(", ")
+                )));
+            }
+        }
+        Ok(tree)
+    }
+
+    /// Converts a document to the version in which it is stored; gives that version's row.
+    fn to_stored(&self, kind: &Arc<Kind>, document: &mut Value) -> Arc<Kind> {
+        if let Some(other) = &kind.stored_as {
+            (other.to_stored)(document);
+        }
+        self.table.hub(kind)
+    }
+}
+
+/// What belongs to a commit and follows it.
+type AfterCommit = Box<dyn FnOnce() + Send>;
+
+/// Why one try of an update did not write.
+enum Attempt {
+    /// Somebody else wrote first.
+    CameBetween,
+    Refused(Box<Status>),
+}
+
+impl From<Status> for Attempt {
+    fn from(status: Status) -> Self {
+        Self::Refused(Box::new(status))
+    }
+}
+
+fn refuse(kind: &Kind, name: &str, found: &Violations) -> Result<(), Status> {
+    if found.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.group_kind(), name, found)) }
+}
+
+fn wrong_name(given: &str, wanted: &str) -> Status {
+    Status::bad_request(format!("the name of the object ({given}) does not match the name on the URL ({wanted})"))
+}
+
+fn wrong_namespace() -> Status {
+    Status::bad_request("the namespace of the provided object does not match the namespace sent on the request")
+}
+
+/// Sets the namespace that the request path names.
+fn place_in(document: &mut Value, kind: &Kind, namespace: &str) -> Result<(), Status> {
+    let given = meta_text(document, "namespace");
+    if !kind.is_namespaced() {
+        metadata(document).remove("namespace");
+        return Ok(());
+    }
+    if !given.is_empty() && given != namespace {
+        return Err(wrong_namespace());
+    }
+    metadata(document).insert("namespace".into(), namespace.into());
+    Ok(())
+}
