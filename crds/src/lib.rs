@@ -1,0 +1,35 @@
+//! `apiextensions.k8s.io`: kinds that users define. Definitions are checked and stored; serving them comes later.
+
+pub mod kinds;
+
+use sdk_plugin::{Plugin, Tables};
+
+/// The plugin that serves `apiextensions.k8s.io`.
+pub fn plugin() -> impl Plugin {
+    Crds
+}
+
+struct Crds;
+
+impl Plugin for Crds {
+    fn name(&self) -> &'static str {
+        "crds"
+    }
+
+    fn register(&self, tables: &mut Tables) {
+        tables.kind(kinds::custom_resource_definition::kind());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sdk_testkit::discovery;
+
+    #[test]
+    fn the_rows_are_upstreams() {
+        let kinds = discovery::rows(&super::plugin()).kinds;
+        let expected = ["apiextensions.k8s.io/v1 customresourcedefinitions cluster crd,crds in api-extensions /status"];
+        assert_eq!(discovery::lines(&kinds), expected);
+        assert_eq!(discovery::differences(&kinds, &["apiextensions.k8s.io"]), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,40 @@
+//! The kinds of `autoscaling`, one file each.
+
+pub mod horizontal_pod_autoscaler;
+pub mod horizontal_pod_autoscaler_v1;
+
+use sdk_plugin::Tables;
+
+/// Adds a row for each kind.
+pub fn register(tables: &mut Tables) {
+    tables.kind(horizontal_pod_autoscaler::kind());
+    tables.kind(horizontal_pod_autoscaler_v1::kind());
+}
+
+#[cfg(test)]
+mod tests {
+    use sdk_plugin::{Plugin, Tables};
+    use sdk_testkit::discovery;
+
+    /// The kinds alone.
+    struct Kinds;
+    impl Plugin for Kinds {
+        fn name(&self) -> &'static str {
+            "kinds"
+        }
+        fn register(&self, tables: &mut Tables) {
+            super::register(tables);
+        }
+    }
+
+    #[test]
+    fn the_rows_are_upstreams() {
+        let kinds = discovery::rows(&Kinds).kinds;
+        let expected = [
+            "autoscaling/v2 horizontalpodautoscalers namespaced hpa in all /status",
+            "autoscaling/v1 horizontalpodautoscalers namespaced hpa in all /status",
+        ];
+        assert_eq!(discovery::lines(&kinds), expected);
+        assert_eq!(discovery::differences(&kinds, &["autoscaling"]), Vec::<String>::new());
+    }
+}

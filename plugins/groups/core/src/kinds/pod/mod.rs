@@ -1,0 +1,45 @@
+//! `Pod`: containers that run together on one node.
+
+pub mod binding;
+mod columns;
+mod eviction;
+mod matching;
+mod parts;
+mod strategy;
+mod update;
+
+use sdk_plugin::{Connect, FieldOf, Kind};
+
+use super::fields::{at, flag};
+
+const FIELDS: &[FieldOf] = &[
+    FieldOf { name: "spec.nodeName", value: |pod| at(pod, ".spec.nodeName") },
+    FieldOf { name: "spec.restartPolicy", value: |pod| at(pod, ".spec.restartPolicy") },
+    FieldOf { name: "spec.schedulerName", value: |pod| at(pod, ".spec.schedulerName") },
+    FieldOf { name: "spec.serviceAccountName", value: |pod| at(pod, ".spec.serviceAccountName") },
+    FieldOf { name: "spec.hostNetwork", value: |pod| flag(pod, ".spec.hostNetwork") },
+    FieldOf { name: "status.phase", value: |pod| at(pod, ".status.phase") },
+    FieldOf { name: "status.podIP", value: |pod| at(pod, ".status.podIP") },
+    FieldOf { name: "status.nominatedNodeName", value: |pod| at(pod, ".status.nominatedNodeName") },
+];
+
+/// The row.
+pub fn kind() -> Kind {
+    Kind::of(strategy::PodStrategy)
+        .short_names(&["po"])
+        .categories(&["all"])
+        .columns(columns::COLUMNS)
+        .fields(FIELDS)
+        .generation()
+        .delete_answers_object()
+        .status()
+        .part("ephemeralcontainers", parts::EphemeralContainers)
+        .part("resize", parts::Resize)
+        .action("binding", binding::Bind)
+        .action("eviction", eviction::Evict)
+        .connect("attach", Connect::Attach)
+        .connect("exec", Connect::Exec)
+        .connect("log", Connect::Log)
+        .connect("portforward", Connect::PortForward)
+        .connect("proxy", Connect::Proxy)
+}

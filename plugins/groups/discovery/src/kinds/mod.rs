@@ -1,0 +1,35 @@
+//! The kinds of `discovery.k8s.io`, one file each.
+
+pub mod endpoint_slice;
+
+use sdk_plugin::Tables;
+
+/// Adds a row for each kind.
+pub fn register(tables: &mut Tables) {
+    tables.kind(endpoint_slice::kind());
+}
+
+#[cfg(test)]
+mod tests {
+    use sdk_plugin::{Plugin, Tables};
+    use sdk_testkit::discovery;
+
+    /// The kinds alone.
+    struct Kinds;
+    impl Plugin for Kinds {
+        fn name(&self) -> &'static str {
+            "kinds"
+        }
+        fn register(&self, tables: &mut Tables) {
+            super::register(tables);
+        }
+    }
+
+    #[test]
+    fn the_rows_are_upstreams() {
+        let kinds = discovery::rows(&Kinds).kinds;
+        let expected = ["discovery.k8s.io/v1 endpointslices namespaced"];
+        assert_eq!(discovery::lines(&kinds), expected);
+        assert_eq!(discovery::differences(&kinds, &["discovery.k8s.io"]), Vec::<String>::new());
+    }
+}

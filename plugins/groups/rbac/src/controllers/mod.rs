@@ -1,0 +1,3 @@
+//! The controllers of this group.
+
+pub mod aggregation;
