@@ -1,0 +1,5 @@
+//! Container logs: parse, rotate, read.
+
+pub(crate) mod parse;
+pub(crate) mod read;
+pub(crate) mod rotate;
