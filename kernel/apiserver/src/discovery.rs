@@ -57,7 +57,7 @@ pub(crate) fn subresource_of(kind: &Kind, name: &str, served: &Served) -> (Vec<&
     }
 }
 
-/// All discovery documents, made once.
+/// All discovery documents of one kind table.
 pub struct Discovery {
     aggregated_core: Value,
     aggregated: Value,
@@ -177,7 +177,7 @@ fn aggregated_group(group: &str, names: &[&String], versions: &ByVersion<'_>) ->
             "resource": kind.plural, "singularResource": kind.singular, "responseKind": kind_json(&kind.gvk),
             "scope": if kind.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" }, "verbs": kind.verbs,
         });
-        for (field, names) in [("shortNames", kind.short_names), ("categories", kind.categories)] {
+        for (field, names) in [("shortNames", &kind.short_names), ("categories", &kind.categories)] {
             if !names.is_empty() {
                 resource[field] = json!(names);
             }
@@ -217,7 +217,7 @@ fn resource_list(group: &str, version: &str, rows: &[&Kind]) -> Value {
             "name": kind.plural, "singularName": kind.singular, "namespaced": namespaced, "kind": kind.gvk.kind,
             "verbs": kind.verbs,
         });
-        for (field, names) in [("shortNames", kind.short_names), ("categories", kind.categories)] {
+        for (field, names) in [("shortNames", &kind.short_names), ("categories", &kind.categories)] {
             if !names.is_empty() {
                 resource[field] = json!(names);
             }

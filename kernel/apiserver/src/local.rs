@@ -207,7 +207,7 @@ impl Transport for LocalTransport {
                 item = watching.next() => item,
             };
             match item {
-                Ok(item) => Some((Ok(event(item)), Some((watching, stop)))),
+                Ok(item) => event(item).map(|event| (Ok(event), Some((watching, stop)))),
                 Err(status) => Some((Err(status), None)),
             }
         });
@@ -215,11 +215,13 @@ impl Transport for LocalTransport {
     }
 }
 
-fn event(item: WatchItem) -> WatchEvent {
-    match item {
+/// `None` ends the stream.
+fn event(item: WatchItem) -> Option<WatchEvent> {
+    Some(match item {
         WatchItem::Added(object) => WatchEvent::Added(object),
         WatchItem::Modified(object) => WatchEvent::Modified(object),
         WatchItem::Deleted(object) => WatchEvent::Deleted(object),
         WatchItem::InitialEnd(revision) => WatchEvent::Bookmark { revision, initial_end: true },
-    }
+        WatchItem::End => return None,
+    })
 }

@@ -1,9 +1,9 @@
 //! The server's parts, and what they are set to.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
-use kernel_registry::Registry;
+use kernel_registry::{KindTable, Registry};
 use sdk_api::Clock;
 use sdk_plugin::{AuditSink, Authenticator, Authorizer};
 use serde_json::Value;
@@ -58,6 +58,27 @@ impl Default for Settings {
     }
 }
 
+/// What is published of one kind table, made when first asked for.
+pub(crate) struct Published {
+    table: Arc<KindTable>,
+    discovery: OnceLock<Discovery>,
+    openapi: OnceLock<OpenApi>,
+}
+
+impl Published {
+    fn of(table: Arc<KindTable>) -> Arc<Self> {
+        Arc::new(Self { table, discovery: OnceLock::new(), openapi: OnceLock::new() })
+    }
+
+    pub fn discovery(&self) -> &Discovery {
+        self.discovery.get_or_init(|| Discovery::of(&self.table))
+    }
+
+    pub fn openapi(&self) -> &OpenApi {
+        self.openapi.get_or_init(|| OpenApi::of(&self.table))
+    }
+}
+
 /// The API server.
 pub struct ApiServer {
     pub(crate) registry: Arc<Registry>,
@@ -65,8 +86,7 @@ pub struct ApiServer {
     pub(crate) authorizers: Vec<Arc<dyn Authorizer>>,
     pub(crate) audit_sinks: Vec<Arc<dyn AuditSink>>,
     pub(crate) settings: Settings,
-    pub(crate) discovery: Discovery,
-    pub(crate) openapi: OpenApi,
+    published: RwLock<Arc<Published>>,
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
     pub(crate) seats: Arc<Semaphore>,
@@ -85,8 +105,7 @@ impl ApiServer {
         stop: CancellationToken,
     ) -> Arc<Self> {
         Arc::new(Self {
-            discovery: Discovery::of(registry.table()),
-            openapi: OpenApi::of(registry.table()),
+            published: RwLock::new(Published::of(registry.table())),
             seats: Arc::new(Semaphore::new(settings.requests_inflight_max)),
             metrics: Metrics::default(),
             registry,
@@ -97,6 +116,18 @@ impl ApiServer {
             health,
             stop,
         })
+    }
+
+    /// What is published of the kinds that there are now.
+    pub(crate) fn published(&self) -> Arc<Published> {
+        let table = self.registry.table();
+        let current = self.published.read().expect("no one panics while reading a pointer").clone();
+        if Arc::ptr_eq(&current.table, &table) {
+            return current;
+        }
+        let new = Published::of(table);
+        *self.published.write().expect("no one panics while writing a pointer") = new.clone();
+        new
     }
 
     pub fn registry(&self) -> &Arc<Registry> {

@@ -122,6 +122,8 @@ impl Cluster {
         let catalogue = Arc::new(plugins::TableCatalogue(server.registry().clone()));
         let host = Host::new(clients, informer_client.clone(), clock.clone(), catalogue);
         host.prepare(&tables).await.map_err(|why| anyhow!("a plugin cannot start: {why}"))?;
+        let rows = server.registry().clone();
+        host.start_kind_sources(&tables, rows).await.map_err(|why| anyhow!("kinds cannot be added: {why}"))?;
         let listening = listeners.into_iter().map(|listener| tokio::spawn(listener.serve(server.clone(), tls.clone())));
         let listening: Vec<_> = listening.collect();
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use futures::future::BoxFuture;
 use kernel_registry::Registry;
 use providers_audit_log::{Audit, AuditLog};
 use providers_authn_serviceaccount::{ServiceAccount, ServiceAccountTokens};
@@ -122,6 +123,15 @@ pub async fn first_objects(client: &Client) -> Result<(), Status> {
 pub struct TableCatalogue(pub Arc<Registry>);
 
 impl Catalogue for TableCatalogue {
+    fn changed(&self) -> BoxFuture<'static, ()> {
+        let mut changes = self.0.table_changes();
+        Box::pin(async move {
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+
     fn resources(&self) -> Vec<GroupResource> {
         self.0.table().collections().map(|kind| kind.group_resource()).collect()
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sdk_api::Clock;
 use sdk_client::{Client, Clients, Subject};
 use sdk_controller::{Catalogue, Harness, Informers};
-use sdk_plugin::{Agent, Context, DynController, Tables};
+use sdk_plugin::{Agent, Context, DynController, KindRows, Tables};
 use tokio_util::sync::CancellationToken;
 
 use crate::task::{OnFailure, Stage, Task, TaskTable};
@@ -63,6 +63,17 @@ impl Host {
         for kind in &tables.kinds {
             let Some(hook) = &kind.hook else { continue };
             hook.start(context.clone()).await.map_err(|error| format!("hook of {}: {error}", kind.gvk))?;
+        }
+        Ok(())
+    }
+
+    /// Lets the sources of kinds put in the rows that they know already, before the first request.
+    pub async fn start_kind_sources(&self, tables: &Tables, rows: Arc<dyn KindRows>) -> Result<(), String> {
+        for source in &tables.kind_sources {
+            let context =
+                self.context(&Subject::new("system:apiserver", &["system:masters"]), self.stop_prepared.clone());
+            let name = source.name();
+            source.start(context, rows.clone()).await.map_err(|error| format!("kinds of {name}: {error}"))?;
         }
         Ok(())
     }

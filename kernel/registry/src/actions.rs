@@ -23,7 +23,7 @@ impl Registry {
         subresource: &str,
         change: &mut Rewrite<'_>,
     ) -> Result<Arc<Object>, Status> {
-        let kind = self.table.stored(&key.resource).ok_or_else(Status::no_such_path)?.clone();
+        let kind = self.table().stored(&key.resource).cloned().ok_or_else(Status::no_such_path)?;
         for _ in 0..TRIES_MAX {
             let old = self.store.get(key).ok_or_else(|| Status::not_found(&key.resource, &key.name))?;
             let mut new = Value::clone(old.tree());

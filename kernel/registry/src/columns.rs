@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// The column definitions of a kind.
 pub fn table_header(kind: &Kind) -> Vec<Value> {
-    let column = |column: &sdk_plugin::Column| {
+    let column = |column: &sdk_plugin::TableColumn| {
         json!({
             "name": column.name, "type": column.kind, "format": column.format,
             "description": column.description, "priority": column.priority,

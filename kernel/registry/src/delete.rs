@@ -35,7 +35,7 @@ impl Registry {
         name: &str,
         request: &DeleteRequest,
     ) -> Result<Deletion, Status> {
-        let hub = self.table.hub(kind);
+        let hub = self.hub(kind);
         let key = self.key(kind, namespace, name);
         for _ in 0..TRIES_MAX {
             let old = self.store.get(&key).ok_or_else(|| Status::not_found(&kind.group_resource(), name))?;

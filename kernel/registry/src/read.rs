@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kernel_store::{Error, ListQuery};
 use sdk_api::{FieldSelector, LabelSelector, Object, Status};
-use sdk_plugin::{FieldOf, Kind, Served};
+use sdk_plugin::{Kind, Served};
 use serde::{Deserialize, Serialize};
 
 use crate::options::{ListRequest, RevisionMatch};
@@ -103,7 +103,7 @@ impl Registry {
             (None, revision) => revision,
         })
         .await?;
-        let resource = self.table.hub(kind).group_resource();
+        let resource = self.hub(kind).group_resource();
         let mut query = ListQuery {
             resource,
             namespace: scope(kind, namespace, &request.fields),
@@ -234,16 +234,11 @@ pub(crate) fn scope(kind: &Kind, namespace: &str, fields: &FieldSelector) -> Opt
 /// Refuses a field selector on fields that the kind does not offer.
 pub(crate) fn check_fields(kind: &Kind, fields: &FieldSelector) -> Result<(), Status> {
     for term in &fields.0 {
-        if field(kind, &term.field).is_none() && !matches!(term.field.as_str(), "metadata.name" | "metadata.namespace")
-        {
+        if kind.field(&term.field).is_none() && !matches!(term.field.as_str(), "metadata.name" | "metadata.namespace") {
             return Err(Status::bad_request(format!("field label not supported: {}", term.field)));
         }
     }
     Ok(())
-}
-
-fn field<'a>(kind: &'a Kind, name: &str) -> Option<&'a FieldOf> {
-    kind.fields.iter().find(|field| field.name == name)
 }
 
 /// Both selectors as one function of the object.
@@ -257,7 +252,7 @@ pub(crate) fn selector(
         let value_of = |name: &str| match name {
             "metadata.name" => Cow::Borrowed(object.name()),
             "metadata.namespace" => Cow::Borrowed(object.namespace()),
-            other => field(&kind, other).map_or(Cow::Borrowed(""), |field| (field.value)(object.tree())),
+            other => kind.field(other).map_or(Cow::Borrowed(""), |field| (field.value)(object.tree())),
         };
         (labels.is_everything() || labels.matches(&object.meta().labels))
             && (fields.is_everything() || fields.matches(value_of))

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use kernel_store::{Error, Store};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use sdk_api::{Clock, Key, Object, Status};
-use sdk_plugin::{Admission, Kind};
-use sdk_schema::Schemas;
+use sdk_api::{Clock, GroupVersionKind, Key, Object, Status};
+use sdk_plugin::{Admission, Kind, KindRows};
+use sdk_schema::SchemaRef;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::table::KindTable;
 
@@ -26,27 +27,32 @@ pub struct Setup {
 /// All that is done to objects, for every kind alike.
 pub struct Registry {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) table: KindTable,
+    /// Replaced as a whole when rows come or go.
+    table: watch::Sender<Arc<KindTable>>,
     pub(crate) admission: Vec<Arc<dyn Admission>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Mutex<SmallRng>,
-    pub(crate) schemas: &'static Schemas,
 }
 
 impl Registry {
     pub fn new(setup: Setup) -> Self {
         Self {
             store: setup.store,
-            table: setup.table,
+            table: watch::Sender::new(Arc::new(setup.table)),
             admission: setup.admission,
             clock: setup.clock,
             rng: Mutex::new(SmallRng::seed_from_u64(setup.seed)),
-            schemas: Schemas::builtin(),
         }
     }
 
-    pub fn table(&self) -> &KindTable {
-        &self.table
+    /// The kind table as it is now. A request that looks twice takes it once and keeps it.
+    pub fn table(&self) -> Arc<KindTable> {
+        self.table.borrow().clone()
+    }
+
+    /// Tells of every new table after this call.
+    pub fn table_changes(&self) -> watch::Receiver<Arc<KindTable>> {
+        self.table.subscribe()
     }
 
     pub fn store(&self) -> &Arc<dyn Store> {
@@ -57,21 +63,24 @@ impl Registry {
         &self.clock
     }
 
-    pub fn schemas(&self) -> &'static Schemas {
-        self.schemas
+    /// The schema of a kind's documents.
+    pub fn schema(&self, gvk: &GroupVersionKind) -> Option<SchemaRef> {
+        self.table().schema(gvk)
     }
 
     /// Where an object that `kind` serves is kept.
     pub fn key(&self, kind: &Arc<Kind>, namespace: &str, name: &str) -> Key {
-        Key::new(&self.table.hub(kind).group_resource(), namespace, name)
+        Key::new(&self.hub(kind).group_resource(), namespace, name)
+    }
+
+    /// The row that stores what `kind` serves.
+    pub(crate) fn hub(&self, kind: &Arc<Kind>) -> Arc<Kind> {
+        self.table.borrow().hub(kind)
     }
 
     /// The stored object in the version that `kind` serves.
-    pub(crate) fn present(&self, kind: &Kind, stored: &Arc<Object>) -> Arc<Object> {
-        let Some(other) = &kind.stored_as else { return stored.clone() };
-        let mut tree = Value::clone(stored.tree());
-        (other.from_stored)(&mut tree);
-        Arc::new(Object::new(stored.key().clone(), stored.revision(), tree.to_string().into()))
+    pub(crate) fn present(&self, kind: &Arc<Kind>, stored: &Arc<Object>) -> Arc<Object> {
+        presented(kind, &self.hub(kind), stored).map_or_else(|| stored.clone(), Arc::new)
     }
 
     /// A random uid, version 4. Source: RFC 9562 section 5.4.
@@ -79,6 +88,42 @@ impl Registry {
         let bytes: [u8; 16] = rand::Rng::random(&mut *self.rng.lock().expect("no one panics while drawing"));
         uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
     }
+}
+
+impl KindRows for Registry {
+    fn replace(&self, owner: &str, rows: Vec<Kind>) -> Result<(), String> {
+        let mut outcome = Ok(());
+        self.table.send_if_modified(|table| match table.with(owner, rows) {
+            Ok(new) => {
+                *table = Arc::new(new);
+                true
+            }
+            Err(taken) => {
+                outcome = Err(taken);
+                false
+            }
+        });
+        outcome
+    }
+
+    fn rows(&self) -> Vec<Arc<Kind>> {
+        self.table().rows().to_vec()
+    }
+}
+
+/// The stored object in the version that `kind` serves, where it is another document than the stored one. `hub` is the
+/// row that stores it.
+pub(crate) fn presented(kind: &Kind, hub: &Kind, stored: &Object) -> Option<Object> {
+    let fresh = hub.strategy.refresh(stored);
+    let tree = match &kind.stored_as {
+        None => fresh?,
+        Some(other) => {
+            let mut tree = fresh.unwrap_or_else(|| Value::clone(stored.tree()));
+            (other.from_stored)(&mut tree);
+            tree
+        }
+    };
+    Some(Object::new(stored.key().clone(), stored.revision(), tree.to_string().into()))
 }
 
 /// A store's failure as the API says it; inner detail goes to the log.

@@ -194,7 +194,7 @@ impl Registry {
             PatchFormat::Json(operations) => patch::json::apply(before, operations)?,
             PatchFormat::Merge(changes) => patch::merge::apply(before, changes),
             PatchFormat::Strategic(changes) => {
-                let schema = self.schemas.kind(gvk).ok_or_else(|| {
+                let schema = self.schema(gvk).ok_or_else(|| {
                     Status::unsupported_media_type(
                         "strategic merge patch is not supported for this kind; use a merge patch",
                     )
@@ -203,7 +203,7 @@ impl Registry {
             }
         };
         // Types are checked before decoding proper, since a patch's result is refused as invalid, not as malformed.
-        if let Some(schema) = self.schemas.kind(gvk) {
+        if let Some(schema) = self.schema(gvk) {
             let refused = |of_changes: &str, of_document: &str| match format {
                 PatchFormat::Strategic(changes) => patch::invalid_changes(changes, of_changes),
                 PatchFormat::Json(_) | PatchFormat::Merge(_) => patch::invalid_document(&after, of_document),
@@ -283,7 +283,7 @@ impl Registry {
         old: &Arc<Object>,
         asked: Value,
     ) -> Result<Arc<Object>, Attempt> {
-        let hub = self.table.hub(kind);
+        let hub = self.hub(kind);
         let before: &Value = old.tree();
         let mut new = match part {
             Some(part) => {
@@ -466,7 +466,7 @@ impl Registry {
         }
         tree["kind"] = gvk.kind.as_str().into();
         tree["apiVersion"] = wanted.into();
-        let Some(schema) = self.schemas.kind(gvk) else { return Ok(tree) };
+        let Some(schema) = self.schema(gvk) else { return Ok(tree) };
         let report = if caller.field_validation == FieldValidation::Ignore { Unknown::Ignore } else { Unknown::Report };
         let unknown = sdk_schema::check(&schema, &mut tree, report).map_err(|error| error.status(gvk, expected))?;
         let mut complaints: Vec<String> = unknown.iter().map(ToString::to_string).collect();
@@ -492,7 +492,7 @@ impl Registry {
         if let Some(other) = &kind.stored_as {
             (other.to_stored)(document);
         }
-        self.table.hub(kind)
+        self.hub(kind)
     }
 }
 

@@ -39,8 +39,8 @@ impl Api {
     }
 
     fn kind(&self, plural: &str) -> Arc<Kind> {
-        let rows = self.registry.table().rows();
-        rows.iter().find(|kind| kind.plural == plural).cloned().unwrap()
+        let table = self.registry.table();
+        table.rows().iter().find(|kind| kind.plural == plural).cloned().unwrap()
     }
 
     async fn create(&self, body: Value) -> Result<Arc<Object>, Status> {
@@ -315,6 +315,7 @@ async fn watches_tell_everything_once_in_order() {
             WatchItem::Modified(object) => ("modified", object.revision()),
             WatchItem::Deleted(object) => ("deleted", object.revision()),
             WatchItem::InitialEnd(revision) => ("end", revision),
+            WatchItem::End => unreachable!("the kind stays"),
         });
     }
     assert_eq!(

@@ -1,5 +1,8 @@
 //! Columns of `kubectl get`. Source: KEP-1623, server-side printing.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use sdk_api::time;
 use serde_json::Value;
@@ -17,7 +20,7 @@ pub enum Cell {
     Compute(fn(&Value, Timestamp) -> Value),
 }
 
-/// A column of the server-side Table.
+/// A column of the server-side Table, as a built-in kind declares it.
 #[derive(Clone, Copy)]
 pub struct Column {
     /// As the client shows it, in upper case: `Ready` becomes READY.
@@ -94,6 +97,40 @@ impl Column {
                 scalar @ (Value::String(_) | Value::Number(_) | Value::Bool(_)) => scalar.clone(),
                 structured => Value::from(structured.to_string()),
             },
+        }
+    }
+}
+
+/// How a cell is made of a document; the time is for ages.
+pub type ReadCell = dyn Fn(&Value, Timestamp) -> Value + Send + Sync;
+
+/// A column in a row of the kind table. The fields are those of [`Column`].
+#[derive(Clone)]
+pub struct TableColumn {
+    pub name: Cow<'static, str>,
+    pub kind: Cow<'static, str>,
+    pub format: Cow<'static, str>,
+    pub description: Cow<'static, str>,
+    pub priority: i32,
+    pub cell: Arc<ReadCell>,
+}
+
+impl TableColumn {
+    /// The cell's value for an object.
+    pub fn value(&self, object: &Value, now: Timestamp) -> Value {
+        (self.cell)(object, now)
+    }
+}
+
+impl From<Column> for TableColumn {
+    fn from(column: Column) -> Self {
+        Self {
+            name: column.name.into(),
+            kind: column.kind.into(),
+            format: column.format.into(),
+            description: column.description.into(),
+            priority: column.priority,
+            cell: Arc::new(move |object, now| column.value(object, now)),
         }
     }
 }

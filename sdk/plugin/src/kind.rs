@@ -5,20 +5,39 @@ use std::sync::Arc;
 
 use sdk_api::{GroupKind, GroupResource, GroupVersionKind, Scope, Typed, names};
 use sdk_client::Propagation;
+use sdk_schema::SchemaRef;
 use serde_json::Value;
 
-use crate::column::Column;
+use crate::column::{Column, TableColumn};
 use crate::hook::WriteHook;
 use crate::strategy::{DynStrategy, Lens, NoStrategy, Strategy};
 use crate::subresource::{Action, Answer, Part, PartOf};
 
-/// A field that a field selector may name.
+/// A field that a field selector may name, as a built-in kind declares it.
 #[derive(Clone, Copy)]
 pub struct FieldOf {
     /// As the selector names it: `spec.nodeName`.
     pub name: &'static str,
     /// Its value in the object; missing is the empty string.
     pub value: fn(&Value) -> Cow<'_, str>,
+}
+
+/// How a field's value is read from a document.
+pub type ReadField = dyn Fn(&Value) -> Cow<'_, str> + Send + Sync;
+
+/// A field that a field selector may name, in a row.
+#[derive(Clone)]
+pub struct Field {
+    /// As the selector names it: `spec.nodeName`.
+    pub name: Cow<'static, str>,
+    /// Its value in the object; missing is the empty string.
+    pub value: Arc<ReadField>,
+}
+
+impl From<FieldOf> for Field {
+    fn from(field: FieldOf) -> Self {
+        Self { name: field.name.into(), value: Arc::new(field.value) }
+    }
 }
 
 /// A subresource that opens a stream to the node (or is answered by it).
@@ -51,14 +70,36 @@ pub enum Served {
     Connect(Connect),
 }
 
+/// Brings a document from one version into another; `apiVersion` and `kind` included.
+pub type Convert = dyn Fn(&mut Value) + Send + Sync;
+
 /// A version of a kind that is stored as another: `events.k8s.io/v1` Event as core `v1` Event.
 #[derive(Clone)]
 pub struct StoredAs {
     pub kind: GroupVersionKind,
-    /// From this version's document to the stored one; `apiVersion` and `kind` included.
-    pub to_stored: fn(&mut Value),
+    /// From this version's document to the stored one.
+    pub to_stored: Arc<Convert>,
     /// And back.
-    pub from_stored: fn(&mut Value),
+    pub from_stored: Arc<Convert>,
+    /// Whether this version's strategy, and not that of the stored one, says what is wrong with what is written through it.
+    pub own_rules: bool,
+}
+
+impl StoredAs {
+    /// Stored as `kind`, whose strategy judges what is written.
+    pub fn new(
+        kind: GroupVersionKind,
+        to_stored: impl Fn(&mut Value) + Send + Sync + 'static,
+        from_stored: impl Fn(&mut Value) + Send + Sync + 'static,
+    ) -> Self {
+        Self { kind, to_stored: Arc::new(to_stored), from_stored: Arc::new(from_stored), own_rules: false }
+    }
+
+    /// Lets this version's own strategy judge.
+    pub fn own_rules(mut self) -> Self {
+        self.own_rules = true;
+        self
+    }
 }
 
 /// A kind. Built with [`Kind::of`] and the methods that say what is special about it.
@@ -69,16 +110,16 @@ pub struct Kind {
     pub plural: Cow<'static, str>,
     pub singular: Cow<'static, str>,
     pub list_kind: Cow<'static, str>,
-    pub short_names: &'static [&'static str],
+    pub short_names: Vec<Cow<'static, str>>,
     /// Such as `all`.
-    pub categories: &'static [&'static str],
+    pub categories: Vec<Cow<'static, str>>,
     pub scope: Scope,
-    pub columns: &'static [Column],
+    pub columns: Vec<TableColumn>,
     pub subresources: Vec<(&'static str, Served)>,
     /// What can be done with objects; [`Kind::VERBS`] unless said otherwise.
     pub verbs: &'static [&'static str],
     /// Field selectors besides `metadata.name` and `metadata.namespace`.
-    pub fields: &'static [FieldOf],
+    pub fields: Vec<Field>,
     pub strategy: Arc<dyn DynStrategy>,
     pub name_rule: fn(&str) -> Vec<String>,
     /// Whether `metadata.generation` counts changes of everything but metadata and status.
@@ -98,7 +139,11 @@ pub struct Kind {
     /// Set for kinds that are answered, not stored.
     pub answer: Option<Arc<dyn Answer>>,
     /// What a client of the kind is warned of, whatever it does. Source: KEP-1693.
-    pub deprecated: Option<&'static str>,
+    pub deprecated: Option<Cow<'static, str>>,
+    /// The schema of the documents, for kinds that are not among the definitions of Kubernetes itself.
+    pub schema: Option<SchemaRef>,
+    /// Whether requests reach it. A version that is not served may still be the one in which objects are stored.
+    pub served: bool,
 }
 
 impl Kind {
@@ -132,12 +177,12 @@ impl Kind {
             gvk,
             scope,
             strategy,
-            short_names: &[],
-            categories: &[],
-            columns: &[Column::NAME, Column::AGE],
+            short_names: Vec::new(),
+            categories: Vec::new(),
+            columns: vec![Column::NAME.into(), Column::AGE.into()],
             subresources: Vec::new(),
             verbs: Self::VERBS,
-            fields: &[],
+            fields: Vec::new(),
             name_rule: names::dns1123_subdomain,
             generation: false,
             revision_required: false,
@@ -149,6 +194,8 @@ impl Kind {
             stored_as: None,
             answer: None,
             deprecated: None,
+            schema: None,
+            served: true,
         }
     }
 
@@ -165,17 +212,22 @@ impl Kind {
         self.scope == Scope::Namespaced
     }
 
+    /// The field that a selector names.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
     pub fn subresource(&self, name: &str) -> Option<&Served> {
         self.subresources.iter().find(|(known, _)| *known == name).map(|(_, served)| served)
     }
 
     pub fn short_names(mut self, names: &'static [&'static str]) -> Self {
-        self.short_names = names;
+        self.short_names = names.iter().map(|name| (*name).into()).collect();
         self
     }
 
     pub fn categories(mut self, categories: &'static [&'static str]) -> Self {
-        self.categories = categories;
+        self.categories = categories.iter().map(|name| (*name).into()).collect();
         self
     }
 
@@ -187,18 +239,18 @@ impl Kind {
 
     /// All columns, the name included.
     pub fn columns(mut self, columns: &'static [Column]) -> Self {
-        self.columns = columns;
+        self.columns = columns.iter().map(|column| (*column).into()).collect();
         self
     }
 
     pub fn fields(mut self, fields: &'static [FieldOf]) -> Self {
-        self.fields = fields;
+        self.fields = fields.iter().map(|field| (*field).into()).collect();
         self
     }
 
     /// Warns everybody who uses the kind.
     pub fn deprecated(mut self, words: &'static str) -> Self {
-        self.deprecated = Some(words);
+        self.deprecated = Some(words.into());
         self
     }
 

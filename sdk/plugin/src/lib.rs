@@ -11,6 +11,7 @@ pub mod hook;
 pub mod kind;
 pub mod node;
 pub mod plugin;
+pub mod rows;
 pub mod strategy;
 pub mod subresource;
 
@@ -18,13 +19,14 @@ pub use admission::{Admission, AdmissionRequest, Operation};
 pub use agent::{Agent, Context};
 pub use audit::{AuditEvent, AuditSink};
 pub use auth::{Attributes, Authenticator, Authorizer, Credentials, Decision, Rules, TokenClaims, TokenIssuer};
-pub use column::{Cell, Column};
+pub use column::{Cell, Column, TableColumn};
 pub use controller::{
     Cache, Controller, DynController, EventNote, EventType, Failure, Plan, PlannedWrite, View, Watch, WriteNote,
 };
 pub use hook::{HookGuard, WriteHook};
-pub use kind::{Connect, FieldOf, Kind, Served, StoredAs};
+pub use kind::{Connect, Field, FieldOf, Kind, Served, StoredAs};
 pub use plugin::{Plugin, Tables};
+pub use rows::{KindRows, KindSource};
 pub use sdk_client::Subject;
 pub use strategy::{DynStrategy, Grace, Strategy};
 pub use subresource::{Action, Answer, Call, Part, PartOf, Rewrite, Server};

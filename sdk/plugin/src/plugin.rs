@@ -8,6 +8,7 @@ use crate::audit::AuditSink;
 use crate::auth::{Authenticator, Authorizer};
 use crate::controller::{Controller, DynController, Typed};
 use crate::kind::Kind;
+use crate::rows::KindSource;
 
 /// Something that can be plugged in. Registering opens no file and no socket; the host starts things once every row is
 /// known.
@@ -22,6 +23,7 @@ pub trait Plugin: Send + Sync + 'static {
 #[derive(Default)]
 pub struct Tables {
     pub kinds: Vec<Kind>,
+    pub kind_sources: Vec<Arc<dyn KindSource>>,
     pub controllers: Vec<Arc<dyn DynController>>,
     pub agents: Vec<Arc<dyn Agent>>,
     pub authenticators: Vec<Arc<dyn Authenticator>>,
@@ -33,6 +35,11 @@ pub struct Tables {
 impl Tables {
     pub fn kind(&mut self, kind: Kind) {
         self.kinds.push(kind);
+    }
+
+    /// Adds kinds while the server runs.
+    pub fn kind_source(&mut self, source: Arc<dyn KindSource>) {
+        self.kind_sources.push(source);
     }
 
     pub fn controller<C: Controller>(&mut self, controller: C) {

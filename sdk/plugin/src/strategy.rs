@@ -1,6 +1,6 @@
 //! Strategies: what is true of one kind, said on its typed form, and the lens that lays that form over the document.
 
-use sdk_api::{Status, Timestamp, Typed, Violations};
+use sdk_api::{Object, Status, Timestamp, Typed, Violations};
 use serde_json::Value;
 
 /// How long an object may take to go. Source: graceful deletion of pods.
@@ -53,6 +53,15 @@ pub trait Strategy: Send + Sync + 'static {
 
 /// A strategy as the registry sees it: on documents.
 pub trait DynStrategy: Send + Sync + 'static {
+    /// Brings a body into the kind's form: refuses what is malformed, removes fields that the kind does not know, and tells
+    /// of them in the words of a warning (`unknown field "spec.colour"`). `None` leaves this to the kind's schema.
+    fn decode(&self, _object: &mut Value) -> Option<Result<Vec<String>, Status>> {
+        None
+    }
+    /// What a stored document reads as today, where that differs from what is stored: rules may have changed since.
+    fn refresh(&self, _stored: &Object) -> Option<Value> {
+        None
+    }
     fn default(&self, object: &mut Value) -> Result<(), Status>;
     fn prepare_create(&self, new: &mut Value, now: Timestamp) -> Result<(), Status>;
     fn prepare_update(&self, new: &mut Value, old: &Value, now: Timestamp) -> Result<(), Status>;

@@ -1,5 +1,6 @@
 //! Compares the rows of a plugin with the discovery document of upstream 1.36.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use sdk_api::Scope;
@@ -22,7 +23,8 @@ pub fn lines(kinds: &[Kind]) -> Vec<String> {
             let mut parts: Vec<_> = kind.subresources.iter().map(|(name, _)| *name).collect();
             parts.sort_unstable();
             let mut line = format!("{} {} {scope}", kind.gvk.group_version(), kind.plural);
-            for (label, list) in [("", kind.short_names), ("in ", kind.categories), ("/", &parts)] {
+            let (short, categories) = (texts_of(&kind.short_names), texts_of(&kind.categories));
+            for (label, list) in [("", &short), ("in ", &categories), ("/", &parts)] {
                 if !list.is_empty() {
                     line += &format!(" {label}{}", list.join(","));
                 }
@@ -49,7 +51,11 @@ fn texts(list: &Value) -> Vec<&str> {
     texts
 }
 
-fn sorted(list: &[&'static str]) -> Vec<&'static str> {
+fn texts_of<'a>(list: &'a [Cow<'static, str>]) -> Vec<&'a str> {
+    list.iter().map(|text| &**text).collect()
+}
+
+fn sorted<'a>(list: &[&'a str]) -> Vec<&'a str> {
     let mut list = list.to_vec();
     list.sort_unstable();
     list
@@ -105,8 +111,16 @@ fn compare(id: &str, row: &Kind, resource: &Value, wrong: &mut Vec<String>) {
     check("singular", row.singular.to_string(), text("singularResource"));
     let scope = if row.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" };
     check("scope", scope.into(), text("scope"));
-    check("short names", format!("{:?}", sorted(row.short_names)), format!("{:?}", texts(&resource["shortNames"])));
-    check("categories", format!("{:?}", sorted(row.categories)), format!("{:?}", texts(&resource["categories"])));
+    check(
+        "short names",
+        format!("{:?}", sorted(&texts_of(&row.short_names))),
+        format!("{:?}", texts(&resource["shortNames"])),
+    );
+    check(
+        "categories",
+        format!("{:?}", sorted(&texts_of(&row.categories))),
+        format!("{:?}", texts(&resource["categories"])),
+    );
     let ours: Vec<_> = row.subresources.iter().map(|(name, _)| *name).collect();
     let mut theirs: Vec<_> = resource["subresources"]
         .as_array()

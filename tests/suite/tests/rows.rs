@@ -1,5 +1,6 @@
 //! Everything that is registered, printed: `rows.txt` is reviewed as a diff. `UPDATE_ROWS=1` writes it anew.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -27,16 +28,16 @@ fn print_kind(out: &mut String, kind: &Kind) {
             writeln!(out, "    {name}: {}", words.join(" ")).unwrap();
         }
     };
-    let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-    line("names", [vec![kind.plural.to_string(), kind.singular.to_string()], texts(kind.short_names)].concat());
-    line("categories", texts(kind.categories));
-    line("verbs", texts(kind.verbs));
+    let texts = |all: &[Cow<'static, str>]| all.iter().map(|text| text.to_string()).collect::<Vec<_>>();
+    line("names", [vec![kind.plural.to_string(), kind.singular.to_string()], texts(&kind.short_names)].concat());
+    line("categories", texts(&kind.categories));
+    line("verbs", kind.verbs.iter().map(|verb| (*verb).to_owned()).collect());
     line(
         "columns",
         kind.columns.iter().map(|c| format!("{:?}{}", c.name, if c.priority > 0 { "(wide)" } else { "" })).collect(),
     );
     line("subresources", kind.subresources.iter().map(|(name, _)| (*name).to_owned()).collect());
-    line("fields", kind.fields.iter().map(|field| field.name.to_owned()).collect());
+    line("fields", kind.fields.iter().map(|field| field.name.to_string()).collect());
     let flags = [
         (kind.generation, "generation"),
         (kind.revision_required, "revision-required"),

@@ -42,8 +42,8 @@ pub async fn run(
         return paths::run(server, &arrived);
     }
     let kind = verbs::kind_of(server, &arrived.info)?;
-    if let Some(words) = kind.deprecated {
-        warnings.add(words.to_owned());
+    if let Some(words) = &kind.deprecated {
+        warnings.add(words.to_string());
     }
     if let Some(Served::Connect(what)) = kind.subresource(&arrived.info.subresource) {
         return connect::run(server, &kind, *what, arrived).await;

@@ -29,15 +29,19 @@ pub fn run(server: &ApiServer, arrived: &Arrived) -> Result<Response<Body>, Stat
             Ok(text(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", server.metrics.encode()))
         }
         [] => indented(arrived, &root(server)),
-        ["openapi", "v3"] => document(arrived, server.openapi.index()),
+        ["openapi", "v3"] => document(arrived, server.published().openapi().index()),
         ["openapi", "v3", rest @ ..] => openapi(server, arrived, &rest.join("/")),
         ["openapi", "v2"] => openapi_v2(server, arrived),
         ["api"] => discovery(server, arrived, true),
         ["apis"] => discovery(server, arrived, false),
-        ["api", version] => known(arrived, server.discovery.resources("", version).ok_or_else(Status::no_such_path)?),
-        ["apis", group] => known(arrived, server.discovery.group(group).ok_or_else(Status::no_such_path)?),
+        ["api", version] => {
+            known(arrived, server.published().discovery().resources("", version).ok_or_else(Status::no_such_path)?)
+        }
+        ["apis", group] => {
+            known(arrived, server.published().discovery().group(group).ok_or_else(Status::no_such_path)?)
+        }
         ["apis", group, version] => {
-            known(arrived, server.discovery.resources(group, version).ok_or_else(Status::no_such_path)?)
+            known(arrived, server.published().discovery().resources(group, version).ok_or_else(Status::no_such_path)?)
         }
         _ => {
             let published = server.settings.documents.iter().find(|(known, _)| *known == path);
@@ -70,12 +74,12 @@ fn discovery(server: &ApiServer, arrived: &Arrived, core: bool) -> Result<Respon
         ..wish(arrived, &Offer::PLAIN).unwrap_or(Wish { media_type, gzip: false, include: Default::default() })
     };
     let document = match media_type.transform {
-        Some(transform) => server.discovery.aggregated(core, transform.version),
+        Some(transform) => server.published().discovery().aggregated(core, transform.version),
         None if core => {
             let host = header(&arrived.headers, &header::HOST).unwrap_or_default();
-            server.discovery.core(host)
+            server.published().discovery().core(host)
         }
-        None => server.discovery.groups(),
+        None => server.published().discovery().groups(),
     };
     let mut response = answer(200, document.to_string().into(), &wish);
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
@@ -83,7 +87,8 @@ fn discovery(server: &ApiServer, arrived: &Arrived, core: bool) -> Result<Respon
 }
 
 fn openapi(server: &ApiServer, arrived: &Arrived, path: &str) -> Result<Response<Body>, Status> {
-    let (bytes, hash) = server.openapi.document(path).ok_or_else(Status::no_such_path)?;
+    let published = server.published();
+    let (bytes, hash) = published.openapi().document(path).ok_or_else(Status::no_such_path)?;
     let etag = format!("\"{hash}\"");
     if header(&arrived.headers, &header::IF_NONE_MATCH) == Some(etag.as_str()) {
         return Ok(text(304, "application/json", ""));
@@ -108,7 +113,7 @@ fn openapi_v2(server: &ApiServer, arrived: &Arrived) -> Result<Response<Body>, S
             openapi_v2::MEDIA_TYPE
         )));
     }
-    Ok(text(200, openapi_v2::MEDIA_TYPE, openapi_v2::document(server.registry.table())))
+    Ok(text(200, openapi_v2::MEDIA_TYPE, openapi_v2::document(&server.registry.table())))
 }
 
 fn health(server: &ApiServer, arrived: &Arrived, path: &str) -> Result<Response<Body>, Status> {
@@ -136,7 +141,7 @@ fn root(server: &ApiServer) -> Value {
             .iter()
             .map(|path| (*path).to_owned())
             .collect();
-    for (group, version) in server.discovery.group_versions() {
+    for (group, version) in server.published().discovery().group_versions() {
         paths.push(if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") });
     }
     paths.extend(server.settings.documents.iter().map(|(path, _)| (*path).to_owned()));

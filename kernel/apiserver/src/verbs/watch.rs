@@ -120,8 +120,8 @@ impl Telling {
                 let item = self.watching.next().await;
                 self.tell(item, &mut out);
             }
-            if !out.is_empty() {
-                return Some(out.freeze());
+            if self.over || !out.is_empty() {
+                return (!out.is_empty()).then(|| out.freeze());
             }
         }
     }
@@ -137,6 +137,7 @@ impl Telling {
                     out.extend_from_slice(&bookmark);
                 }
             }
+            Ok(WatchItem::End) => self.over = true,
             Err(status) => {
                 out.extend_from_slice(&self.end(&status));
             }

@@ -15,11 +15,8 @@ const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
 
 /// The row. The columns are computed from the stored form.
 pub fn kind() -> Kind {
-    let stored = StoredAs {
-        kind: GroupVersionKind::new("autoscaling", "v2", "HorizontalPodAutoscaler"),
-        to_stored,
-        from_stored,
-    };
+    let stored_kind = GroupVersionKind::new("autoscaling", "v2", "HorizontalPodAutoscaler");
+    let stored = StoredAs::new(stored_kind, to_stored, from_stored);
     Kind::plain::<HorizontalPodAutoscaler>()
         .short_names(&["hpa"])
         .categories(&["all"])

@@ -59,7 +59,7 @@ const FIELDS: &[FieldOf] = &[
 
 /// The row.
 pub fn kind() -> Kind {
-    let stored = StoredAs { kind: GroupVersionKind::new("", "v1", "Event"), to_stored, from_stored };
+    let stored = StoredAs::new(GroupVersionKind::new("", "v1", "Event"), to_stored, from_stored);
     Kind::plain::<Event>().short_names(&["ev"]).columns(COLUMNS).fields(FIELDS).create_on_update().stored_as(stored)
 }
 
