@@ -2,6 +2,8 @@
 
 pub mod checks;
 pub mod clock;
+pub mod conditions;
+pub mod domains;
 pub mod names;
 pub mod object;
 pub mod quantity;

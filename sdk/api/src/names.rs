@@ -22,7 +22,7 @@ const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric charac
      'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 
 fn too_long(max: usize) -> String {
-    format!("must be no more than {max} characters")
+    format!("must be no more than {max} bytes")
 }
 
 fn lower_label(text: &str) -> bool {
@@ -153,7 +153,7 @@ pub fn path_segment(text: &str) -> Vec<String> {
 pub fn port_name(text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     if text.len() > 15 {
-        wrong.push("must be no more than 15 characters".into());
+        wrong.push(too_long(15));
     }
     if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
         wrong.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".into());

@@ -11,6 +11,8 @@ use crate::status::Cause;
 pub enum Problem {
     Required,
     Invalid,
+    /// `Invalid`, with a value that is too long or too secret to show.
+    InvalidUnshown,
     TypeInvalid,
     NotSupported,
     Duplicate,
@@ -24,7 +26,7 @@ impl Problem {
     fn reason(self) -> &'static str {
         match self {
             Self::Required => "FieldValueRequired",
-            Self::Invalid => "FieldValueInvalid",
+            Self::Invalid | Self::InvalidUnshown => "FieldValueInvalid",
             Self::TypeInvalid => "FieldValueTypeInvalid",
             Self::NotSupported => "FieldValueNotSupported",
             Self::Duplicate => "FieldValueDuplicate",
@@ -38,7 +40,7 @@ impl Problem {
     fn words(self) -> &'static str {
         match self {
             Self::Required => "Required value",
-            Self::Invalid | Self::TypeInvalid => "Invalid value",
+            Self::Invalid | Self::InvalidUnshown | Self::TypeInvalid => "Invalid value",
             Self::NotSupported => "Unsupported value",
             Self::Duplicate => "Duplicate value",
             Self::Forbidden => "Forbidden",
@@ -65,7 +67,9 @@ impl Violation {
     pub fn body(&self) -> String {
         let words = self.problem.words();
         let shown = match (self.problem, &self.value) {
-            (Problem::Required | Problem::Forbidden | Problem::TooLong | Problem::TooMany, _) => words.to_owned(),
+            (Problem::Required | Problem::Forbidden | Problem::TooLong | Problem::InvalidUnshown, _) => {
+                words.to_owned()
+            }
             (_, Value::String(text)) => format!("{words}: {text:?}"),
             (_, value) => format!("{words}: {value}"),
         };
@@ -96,6 +100,11 @@ impl Violations {
         self.push(Problem::Invalid, field, value.into(), detail);
     }
 
+    /// Like `invalid`, for values that the message leaves out.
+    pub fn invalid_unshown(&mut self, field: impl fmt::Display, detail: impl fmt::Display) {
+        self.push(Problem::InvalidUnshown, field, Value::Null, detail);
+    }
+
     pub fn type_invalid(&mut self, field: impl fmt::Display, value: impl Into<Value>, detail: impl fmt::Display) {
         self.push(Problem::TypeInvalid, field, value.into(), detail);
     }
@@ -122,7 +131,8 @@ impl Violations {
     }
 
     pub fn too_many(&mut self, field: impl fmt::Display, actual: usize, max: usize) {
-        self.push(Problem::TooMany, field, Value::Null, format!("{actual}: must have at most {max} items"));
+        let items = if max == 1 { "item" } else { "items" };
+        self.push(Problem::TooMany, field, actual.into(), format!("must have at most {max} {items}"));
     }
 
     pub fn not_found(&mut self, field: impl fmt::Display, value: impl Into<Value>) {
@@ -179,5 +189,11 @@ mod tests {
             "[spec.replicas: Invalid value: -1: must be greater than or equal to 0, spec.selector: Required value, \
              spec.type: Unsupported value: \"X\": supported values: \"ClusterIP\", \"NodePort\"]"
         );
+        let mut found = Violations::default();
+        found.too_many("spec.rules", 21, 20);
+        assert_eq!(found.summary(), "spec.rules: Too many: 21: must have at most 20 items");
+        let mut found = Violations::default();
+        found.invalid_unshown("status.conditions", "cannot be both");
+        assert_eq!(found.summary(), "status.conditions: Invalid value: cannot be both");
     }
 }

@@ -23,4 +23,4 @@ pub use qos::qos_class;
 pub use requests::{container_requests, is_sidecar, pod_limits, pod_requests};
 pub use service::{chooses, last_change, target_port};
 pub use validate::{Options, validate_spec, validate_template};
-pub use warnings::warnings;
+pub use warnings::{name_warnings, template_warnings, warnings};

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use sdk_api::k8s_openapi::api::core::v1::PodSpec;
+use sdk_api::k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
+use sdk_api::k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use sdk_api::names;
 
 /// Labels whose names have changed, with what replaced them.
 const OLD_LABELS: [(&str, &str); 5] = [
@@ -12,6 +14,25 @@ const OLD_LABELS: [(&str, &str); 5] = [
     ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"),
     ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
 ];
+
+/// Warnings about a pod template at `path`.
+pub fn template_warnings(template: &PodTemplateSpec, path: &str) -> Vec<String> {
+    template.spec.as_ref().map(|spec| warnings(spec, &format!("{path}.spec"))).unwrap_or_default()
+}
+
+/// Warnings about the name of a new object whose pods are called after it. Objects that were stored before, which
+/// have a revision, cannot do anything about it.
+pub fn name_warnings(metadata: &ObjectMeta) -> Vec<String> {
+    let problems = names::dns1123_label(metadata.name.as_deref().unwrap_or_default());
+    if metadata.resource_version.is_some() || problems.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is \
+         recommended: [{}]",
+        problems.join(" ")
+    )]
+}
 
 /// Warnings about a pod spec at `path`.
 pub fn warnings(spec: &PodSpec, path: &str) -> Vec<String> {

@@ -70,31 +70,50 @@ impl Strategy for CronJobStrategy {
     fn validate(&self, new: &CronJob, old: Option<&CronJob>) -> Violations {
         let mut found = Violations::default();
         let spec = &new.spec;
-        let name = new.metadata.name.as_deref().unwrap_or_default();
-        if old.is_none() && name.len() > NAME_MAX {
-            found.invalid("metadata.name", name, format!("must be no more than {NAME_MAX} characters"));
-        }
-        validate_schedule(&mut found, spec);
+        validate_schedule(&mut found, spec, old.map(|old| &old.spec));
         checks::not_negative(&mut found, "spec.startingDeadlineSeconds", spec.starting_deadline_seconds);
+        if old.is_none_or(|old| old.spec.time_zone != spec.time_zone) {
+            validate_zone(&mut found, spec.time_zone.as_deref());
+        }
         match spec.concurrency_policy.as_deref().unwrap_or_default() {
             "Allow" | "Forbid" | "Replace" => {}
             "" => found.required("spec.concurrencyPolicy", ""),
             other => found.not_supported("spec.concurrencyPolicy", other, &["Allow", "Forbid", "Replace"]),
         }
+        validate_template(&mut found, spec);
         for (limit, value) in [
             ("successfulJobsHistoryLimit", spec.successful_jobs_history_limit),
             ("failedJobsHistoryLimit", spec.failed_jobs_history_limit),
         ] {
             checks::not_negative(&mut found, format!("spec.{limit}"), value);
         }
-        validate_template(&mut found, spec);
+        let name = new.metadata.name.as_deref().unwrap_or_default();
+        if old.is_none() && name.len() > NAME_MAX {
+            found.invalid("metadata.name", name, format!("must be no more than {NAME_MAX} characters"));
+        }
         found
+    }
+
+    fn warnings(&self, new: &CronJob) -> Vec<String> {
+        let mut all = sdk_workload::name_warnings(&new.metadata);
+        if let Some(spec) = &new.spec.job_template.spec {
+            all.extend(job::spec_warnings(spec, "spec.jobTemplate.spec"));
+        }
+        if new.spec.schedule.contains("TZ") {
+            all.push(
+                "CRON_TZ or TZ used in spec.schedule is not officially supported, see \
+                 https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+                    .into(),
+            );
+        }
+        all
     }
 }
 
 fn validate_template(found: &mut Violations, spec: &CronJobSpec) {
     const FIELD: &str = "spec.jobTemplate.spec";
     let job = spec.job_template.spec.clone().unwrap_or_default();
+    job::validate_spec(found, FIELD, &job);
     if job.selector.is_some() {
         let value = serde_json::to_value(&job.selector).unwrap_or(Value::Null);
         found.invalid(format!("{FIELD}.selector"), value, "`selector` will be auto-generated");
@@ -102,36 +121,47 @@ fn validate_template(found: &mut Violations, spec: &CronJobSpec) {
     if job.manual_selector == Some(true) {
         found.not_supported(format!("{FIELD}.manualSelector"), true, &["nil", "false"]);
     }
-    if let Some(meta) = &spec.job_template.metadata {
-        checks::labels(found, "spec.jobTemplate.metadata.labels", meta.labels.iter().flatten());
-    }
-    job::validate_spec(found, FIELD, &job);
 }
 
-fn validate_schedule(found: &mut Violations, spec: &CronJobSpec) {
+/// A zone in the schedule is only left where it was, from before there was a field for it.
+fn validate_schedule(found: &mut Violations, spec: &CronJobSpec, before: Option<&CronJobSpec>) {
     const FIELD: &str = "spec.schedule";
     let text = spec.schedule.as_str();
     if text.is_empty() {
-        found.required(FIELD, "");
-    } else if text.contains("TZ") {
-        let why = if spec.time_zone.is_some() {
-            "cannot use both timeZone field and TZ or CRON_TZ in schedule"
-        } else {
-            "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
-        };
-        found.invalid(FIELD, text, why);
-    } else if let Err(why) = schedule::check(text) {
+        return found.required(FIELD, "");
+    }
+    if let Err(why) = schedule::check(text) {
         found.invalid(FIELD, text, why);
     }
-    let Some(zone) = spec.time_zone.as_deref() else { return };
-    let parts = zone.split('/').map(|part| part.trim_matches(|c: char| c.is_ascii_alphanumeric() || "_+-".contains(c)));
+    if !text.contains("TZ") {
+        return;
+    }
+    if before.is_none_or(|before| !before.schedule.contains("TZ")) {
+        found.invalid(FIELD, text, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
+    } else if spec.time_zone.is_some() {
+        found.invalid(FIELD, text, "cannot use both timeZone field and TZ or CRON_TZ in schedule");
+    }
+}
+
+/// Source: the naming rules of the IANA time zone database.
+fn validate_zone(found: &mut Violations, zone: Option<&str>) {
+    const FIELD: &str = "spec.timeZone";
+    const PART_MAX: usize = 14;
+    let Some(zone) = zone else { return };
     if zone.is_empty() {
-        found.invalid("spec.timeZone", zone, "timeZone must be nil or non-empty string");
+        return found.invalid(FIELD, zone, "timeZone must be nil or non-empty string");
+    }
+    let is_part = |part: &str| {
+        (1..=PART_MAX).contains(&part.len())
+            && !matches!(part, "." | "..")
+            && !part.starts_with('-')
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_+".contains(&b))
+    };
+    if !zone.split('/').all(is_part) {
+        found.invalid(FIELD, zone, format!("unknown time zone {zone}"));
     } else if zone.eq_ignore_ascii_case("Local") {
         let why = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
-        found.invalid("spec.timeZone", zone, why);
-    } else if parts.into_iter().any(|rest| !rest.is_empty()) || zone.split('/').any(str::is_empty) {
-        found.invalid("spec.timeZone", zone, format!("unknown time zone {zone}"));
+        found.invalid(FIELD, zone, why);
     }
 }
 
@@ -184,6 +214,8 @@ mod tests {
             ("a zone", json!({"timeZone": "Europe/Berlin"}), vec![]),
             ("this place's zone", json!({"timeZone": "local"}), vec!["spec.timeZone"]),
             ("a path", json!({"timeZone": "../../etc/passwd"}), vec!["spec.timeZone"]),
+            ("a zone with a long part", json!({"timeZone": "Europe/Llanfairpwllgwyngyll"}), vec!["spec.timeZone"]),
+            ("no zone", json!({"timeZone": ""}), vec!["spec.timeZone"]),
             ("an unknown policy", json!({"concurrencyPolicy": "Race"}), vec!["spec.concurrencyPolicy"]),
             (
                 "a selector",
@@ -194,6 +226,14 @@ mod tests {
             ("a bad job", json!({"job.parallelism": -1}), vec!["spec.jobTemplate.spec.parallelism"]),
         ] {
             assert_eq!(CronJobStrategy.validate(&cron(changes), None).fields(), wrong, "{case}");
+        }
+        let zoned = cron(json!({"schedule": "CRON_TZ=UTC 0 0 * * *"}));
+        for (case, changes, wrong) in [
+            ("the zone stays", json!({"schedule": "CRON_TZ=UTC 1 0 * * *"}), vec![]),
+            ("two zones", json!({"schedule": "TZ=UTC 1 0 * * *", "timeZone": "Etc/UTC"}), vec!["spec.schedule"]),
+            ("a zone and nonsense", json!({"schedule": "TZ=UTC 99 0 * * *"}), vec!["spec.schedule"]),
+        ] {
+            assert_eq!(CronJobStrategy.validate(&cron(changes), Some(&zoned)).fields(), wrong, "{case}");
         }
         let mut long = cron(json!({}));
         long.metadata.name = Some("x".repeat(53));

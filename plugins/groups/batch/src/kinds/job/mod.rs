@@ -1,6 +1,10 @@
 //! `Job`: pods that run to completion.
 
 mod defaults;
+mod indexes;
+mod policy;
+mod status;
+mod update;
 mod validate;
 
 use sdk_api::k8s_openapi::api::batch::v1::{Job, JobSpec};
@@ -23,7 +27,7 @@ const OLD_JOB_NAME: &str = "job-name";
 
 const COLUMNS: &[Column] = &[
     Column::NAME,
-    Column::compute("Status", |job, _| status(job).into())
+    Column::compute("Status", |job, _| state(job).into())
         .describe("Status of the job, such as Complete, Failed or Running."),
     Column::compute("Completions", |job, _| completions(job).into()),
     Column::compute("Duration", |job, now| {
@@ -50,7 +54,7 @@ pub fn kind() -> Kind {
         .propagation(Propagation::Orphan)
 }
 
-fn status(job: &Value) -> &'static str {
+fn state(job: &Value) -> &'static str {
     let has = |condition: &str| has_condition(&job["status"]["conditions"], condition);
     if has("Complete") {
         "Complete"
@@ -107,9 +111,32 @@ impl Strategy for JobStrategy {
 
     fn validate_status(&self, new: &Job, old: &Job) -> Violations {
         let mut found = Violations::default();
-        validate::validate_status(&mut found, new, old);
+        status::validate(&mut found, new, old);
         found
     }
+
+    fn warnings(&self, new: &Job) -> Vec<String> {
+        let mut all = sdk_workload::name_warnings(&new.metadata);
+        all.extend(new.spec.iter().flat_map(|spec| spec_warnings(spec, "spec")));
+        all
+    }
+}
+
+/// What is legal in a spec at `field` and still worth telling.
+pub(super) fn spec_warnings(spec: &JobSpec, field: &str) -> Vec<String> {
+    const COMPLETIONS_MAX: i32 = 100_000;
+    const PARALLELISM_MAX: i32 = 10_000;
+    let mut all = Vec::new();
+    let over = |number: Option<i32>, max: i32| number.is_some_and(|number| number > max);
+    if validate::is_indexed(spec) && over(spec.completions, COMPLETIONS_MAX) && over(spec.parallelism, PARALLELISM_MAX)
+    {
+        all.push(format!(
+            "{field}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, \
+             Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+        ));
+    }
+    all.extend(sdk_workload::template_warnings(&spec.template, &format!("{field}.template")));
+    all
 }
 
 /// A Job without labels has those of its pods.
@@ -129,6 +156,35 @@ fn select_own_pods(spec: &mut JobSpec, name: &str, uid: &str) {
     }
     let selector = spec.selector.get_or_insert_default().match_labels.get_or_insert_default();
     selector.entry(CONTROLLER_UID.into()).or_insert_with(|| uid.into());
+}
+
+#[cfg(test)]
+mod samples {
+    //! Jobs for the tests of this kind.
+
+    use sdk_api::k8s_openapi::api::batch::v1::Job;
+    use serde_json::{Value, json};
+
+    /// A valid Job with a selector given by hand, changed in fields of its spec, or with `pod.` of its pods' spec.
+    pub fn job(changes: Value) -> Job {
+        let mut spec = json!({
+            "manualSelector": true,
+            "selector": {"matchLabels": {"u": "1"}},
+            "template": {
+                "metadata": {"labels": {"u": "1"}},
+                "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]},
+            },
+        });
+        for (name, value) in changes.as_object().expect("changes are an object") {
+            match name.strip_prefix("pod.") {
+                Some(name) => spec["template"]["spec"][name] = value.clone(),
+                None => spec[name] = value.clone(),
+            }
+        }
+        let mut job: Job = serde_json::from_value(json!({"metadata": {"name": "j"}, "spec": spec})).expect("a Job");
+        super::default_spec(job.spec.as_mut().expect("it has a spec"));
+        job
+    }
 }
 
 #[cfg(test)]
