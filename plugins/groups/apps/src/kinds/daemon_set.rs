@@ -68,6 +68,8 @@ impl Strategy for DaemonSetRules {
         let spec = new.spec.clone().unwrap_or_default();
         template::selector(&mut found, &spec.selector, "daemonset");
         template::template(&mut found, &spec.selector, &spec.template, "DaemonSet");
+        let before = old.and_then(|old| old.spec.as_ref()).map(|spec| &spec.template);
+        template::read_only_disks(&mut found, &spec.template, before);
         checks::not_negative(&mut found, "spec.minReadySeconds", spec.min_ready_seconds);
         validate_strategy(&mut found, &spec.update_strategy.unwrap_or_default());
         checks::not_negative(&mut found, "spec.revisionHistoryLimit", spec.revision_history_limit);
@@ -75,6 +77,11 @@ impl Strategy for DaemonSetRules {
             checks::unchanged(&mut found, "spec.selector", &spec.selector, &before.selector);
         }
         found
+    }
+
+    fn warnings(&self, new: &DaemonSet) -> Vec<String> {
+        let spec = new.spec.iter();
+        spec.flat_map(|spec| sdk_workload::template_warnings(&spec.template, "spec.template")).collect()
     }
 
     fn validate_status(&self, new: &DaemonSet, old: &DaemonSet) -> Violations {

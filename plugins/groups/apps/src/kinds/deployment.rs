@@ -5,8 +5,8 @@ use sdk_api::k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sdk_api::{Timestamp, Violations, checks};
 use sdk_plugin::cells::number;
 use sdk_plugin::kind::ScalePaths;
-use sdk_plugin::{Column, Kind, Strategy};
-use serde_json::json;
+use sdk_plugin::{Column, Kind, Part, PartOf, Strategy};
+use serde_json::{Value, json};
 
 use super::template::{self, CONTAINERS, IMAGES, SELECTOR};
 
@@ -34,8 +34,27 @@ pub fn kind() -> Kind {
         .categories(&["all"])
         .columns(COLUMNS)
         .scale(SCALE)
-        .status()
+        .part("status", Status)
         .generation()
+}
+
+/// Controllers write the status and metadata, but for the labels.
+struct Status;
+impl Part for Status {
+    fn read(&self, object: &Value) -> Result<Value, sdk_api::Status> {
+        Ok(object.clone())
+    }
+
+    fn write(&self, object: &mut Value, new: &Value) -> Result<(), sdk_api::Status> {
+        let labels = object["metadata"].get("labels").cloned();
+        PartOf { fields: &["status"], metadata: true }.write(object, new)?;
+        match (labels, object["metadata"].as_object_mut()) {
+            (Some(labels), Some(metadata)) => drop(metadata.insert("labels".into(), labels)),
+            (None, Some(metadata)) => drop(metadata.remove("labels")),
+            (_, None) => {}
+        }
+        Ok(())
+    }
 }
 
 struct DeploymentRules;
@@ -64,6 +83,14 @@ impl Strategy for DeploymentRules {
         new.status = None;
     }
 
+    /// New annotations count as a generation, since some of them, such as the change cause, are carried to ReplicaSets.
+    fn prepare_update(&self, new: &mut Deployment, old: &Deployment, _now: Timestamp) {
+        let annotations = |deployment: &Deployment| deployment.metadata.annotations.clone().unwrap_or_default();
+        if new.spec == old.spec && annotations(new) != annotations(old) {
+            new.metadata.generation = Some(old.metadata.generation.unwrap_or(0) + 1);
+        }
+    }
+
     fn validate(&self, new: &Deployment, old: Option<&Deployment>) -> Violations {
         let mut found = Violations::default();
         let spec = new.spec.clone().unwrap_or_default();
@@ -81,7 +108,17 @@ impl Strategy for DeploymentRules {
         if let Some(before) = old.and_then(|old| old.spec.as_ref()) {
             checks::unchanged(&mut found, "spec.selector", &spec.selector, &before.selector);
         }
+        if spec.replicas.is_some_and(|replicas| replicas > 1) {
+            let before = old.and_then(|old| old.spec.as_ref()).map(|spec| &spec.template);
+            template::read_only_disks(&mut found, &spec.template, before);
+        }
         found
+    }
+
+    fn warnings(&self, new: &Deployment) -> Vec<String> {
+        let mut all = sdk_workload::name_warnings(&new.metadata);
+        all.extend(new.spec.iter().flat_map(|spec| sdk_workload::template_warnings(&spec.template, "spec.template")));
+        all
     }
 
     fn validate_status(&self, new: &Deployment, old: &Deployment) -> Violations {
@@ -143,8 +180,6 @@ fn validate_rolling_update(found: &mut Violations, field: &str, rolling: &Rollin
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
     use crate::kinds::template::samples;
 
@@ -271,6 +306,61 @@ mod tests {
         );
         let scaled = deployment(samples::spec(&[("replicas", json!(5))]));
         assert!(DeploymentRules.validate(&scaled, Some(&old)).is_empty());
+    }
+
+    #[test]
+    fn annotations_count_as_a_generation() {
+        let with = |spec: Value, annotation: &str| -> Deployment {
+            serde_json::from_value(json!({
+                "metadata": {"name": "web", "generation": 4, "annotations": {"cause": annotation}}, "spec": spec,
+            }))
+            .unwrap()
+        };
+        let old = with(samples::spec(&[]), "a");
+        let scaled = samples::spec(&[("replicas", json!(2))]);
+        for (case, mut new, generation) in [
+            ("the same", with(samples::spec(&[]), "a"), 4),
+            ("an annotation", with(samples::spec(&[]), "b"), 5),
+            // The registry counts changes of the spec.
+            ("an annotation and the spec", with(scaled, "b"), 4),
+        ] {
+            DeploymentRules.prepare_update(&mut new, &old, Timestamp::UNIX_EPOCH);
+            assert_eq!(new.metadata.generation, Some(generation), "{case}");
+        }
+    }
+
+    #[test]
+    fn the_status_leaves_labels_alone() {
+        let mut stored = json!({"metadata": {"labels": {"a": "1"}}, "spec": {"replicas": 1}});
+        let new = json!({
+            "metadata": {"labels": {"a": "2"}, "annotations": {"b": "c"}}, "spec": {"replicas": 9},
+            "status": {"replicas": 1},
+        });
+        Status.write(&mut stored, &new).unwrap();
+        let kept = json!({
+            "metadata": {"labels": {"a": "1"}, "annotations": {"b": "c"}}, "spec": {"replicas": 1},
+            "status": {"replicas": 1},
+        });
+        assert_eq!(stored, kept);
+    }
+
+    #[test]
+    fn names_and_disks_that_several_pods_cannot_share() {
+        let disk = |read_only: bool| {
+            let volume = json!({"name": "d", "gcePersistentDisk": {"pdName": "d", "readOnly": read_only}});
+            vec![("replicas", json!(2)), ("template.spec.volumes", json!([volume]))]
+        };
+        let field = "spec.template.spec.volumes[0].gcePersistentDisk.readOnly";
+        let written = deployment(samples::spec(&disk(false)));
+        assert_eq!(DeploymentRules.validate(&written, None).fields(), [field]);
+        assert!(DeploymentRules.validate(&written, Some(&written)).is_empty());
+        assert!(DeploymentRules.validate(&deployment(samples::spec(&disk(true))), None).is_empty());
+
+        let mut dotted = deployment(samples::spec(&[]));
+        dotted.metadata.name = Some("a.b".into());
+        assert!(DeploymentRules.warnings(&dotted)[0].starts_with("metadata.name: this is used in Pod names"));
+        dotted.metadata.resource_version = Some("5".into());
+        assert_eq!(DeploymentRules.warnings(&dotted), Vec::<String>::new());
     }
 
     #[test]

@@ -59,11 +59,23 @@ impl Strategy for ReplicaSetRules {
         checks::not_negative(&mut found, "spec.replicas", spec.replicas);
         checks::not_negative(&mut found, "spec.minReadySeconds", spec.min_ready_seconds);
         template::selector(&mut found, &spec.selector, "deployment");
-        template::template(&mut found, &spec.selector, &spec.template.unwrap_or_default(), "ReplicaSet");
+        let pods = spec.template.unwrap_or_default();
+        template::template(&mut found, &spec.selector, &pods, "ReplicaSet");
+        if spec.replicas.is_some_and(|replicas| replicas > 1) {
+            let before = old.and_then(|old| old.spec.as_ref()?.template.as_ref());
+            template::read_only_disks(&mut found, &pods, before);
+        }
         if let Some(before) = old.and_then(|old| old.spec.as_ref()) {
             checks::unchanged(&mut found, "spec.selector", &spec.selector, &before.selector);
         }
         found
+    }
+
+    fn warnings(&self, new: &ReplicaSet) -> Vec<String> {
+        let template = new.spec.as_ref().and_then(|spec| spec.template.as_ref());
+        let mut all = sdk_workload::name_warnings(&new.metadata);
+        all.extend(template.into_iter().flat_map(|pods| sdk_workload::template_warnings(pods, "spec.template")));
+        all
     }
 
     fn validate_status(&self, new: &ReplicaSet, _old: &ReplicaSet) -> Violations {

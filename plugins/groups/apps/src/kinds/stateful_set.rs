@@ -81,7 +81,6 @@ impl Strategy for StatefulSetRules {
         validate_policies(&mut found, &spec);
         checks::not_negative(&mut found, "spec.replicas", spec.replicas);
         checks::not_negative(&mut found, "spec.minReadySeconds", spec.min_ready_seconds);
-        checks::not_negative(&mut found, "spec.revisionHistoryLimit", spec.revision_history_limit);
         let start = spec.ordinals.as_ref().and_then(|ordinals| ordinals.start);
         checks::not_negative(&mut found, "spec.ordinals.start", start);
         template::selector(&mut found, &spec.selector, "statefulset");
@@ -102,6 +101,18 @@ impl Strategy for StatefulSetRules {
             }
         }
         found
+    }
+
+    fn warnings(&self, new: &StatefulSet) -> Vec<String> {
+        let Some(spec) = &new.spec else { return Vec::new() };
+        let mut all = sdk_workload::template_warnings(&spec.template, "spec.template");
+        if spec.revision_history_limit.is_some_and(|limit| limit < 0) {
+            all.push(
+                "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
+                    .into(),
+            );
+        }
+        all
     }
 
     fn validate_status(&self, new: &StatefulSet, old: &StatefulSet) -> Violations {
@@ -225,6 +236,7 @@ mod tests {
                 vec![("updateStrategy", json!({"rollingUpdate": {"partition": -1}}))],
                 vec!["spec.updateStrategy.rollingUpdate.partition"],
             ),
+            ("a history without end", vec![("revisionHistoryLimit", json!(-1))], vec![]),
             ("a negative start", vec![("ordinals", json!({"start": -1}))], vec!["spec.ordinals.start"]),
             (
                 "an unknown retention",

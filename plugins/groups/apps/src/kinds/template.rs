@@ -59,6 +59,22 @@ pub fn template(found: &mut Violations, selector: &LabelSelector, template: &Pod
     }
 }
 
+/// Disks that only one node can write must be read-only where several pods have them. Disks that the stored object has
+/// already stay.
+pub fn read_only_disks(found: &mut Violations, template: &PodTemplateSpec, old: Option<&PodTemplateSpec>) {
+    let volumes = |template: &PodTemplateSpec| template.spec.as_ref().and_then(|spec| spec.volumes.clone());
+    let before = old.and_then(volumes).unwrap_or_default();
+    for (at, volume) in volumes(template).iter().flatten().enumerate().filter(|(_, volume)| !before.contains(volume)) {
+        if volume.gce_persistent_disk.as_ref().is_some_and(|disk| disk.read_only != Some(true)) {
+            found.invalid(
+                format!("spec.template.spec.volumes[{at}].gcePersistentDisk.readOnly"),
+                false,
+                "must be true for replicated pods > 1; GCE PD can only be mounted on multiple machines if it is read-only",
+            );
+        }
+    }
+}
+
 /// Counts of a status must not be negative.
 pub fn counts(found: &mut Violations, counts: &[(&str, Option<i64>)]) {
     for (name, count) in counts {
