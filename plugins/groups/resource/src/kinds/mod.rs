@@ -1,6 +1,10 @@
 //! The kinds of `resource.k8s.io`, one file each.
 
+mod capacity;
+mod configuration;
+mod device;
 pub mod device_class;
+mod names;
 pub mod resource_claim;
 pub mod resource_claim_template;
 pub mod resource_slice;
