@@ -2,6 +2,7 @@
 
 pub mod binding;
 pub mod policy;
+mod shared;
 pub mod webhooks;
 
 use sdk_plugin::Tables;

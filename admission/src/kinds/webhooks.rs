@@ -1,11 +1,24 @@
 //! `MutatingWebhookConfiguration` and `ValidatingWebhookConfiguration`: servers that are asked about writes.
 
+use std::collections::BTreeSet;
+
 use sdk_api::k8s_openapi::api::admissionregistration::v1::{
-    MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ValidatingWebhook,
+    MatchCondition, MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ValidatingWebhook,
     ValidatingWebhookConfiguration, WebhookClientConfig,
 };
-use sdk_api::{Violations, names};
+use sdk_api::k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use sdk_api::{Violations, checks, domains, names};
 use sdk_plugin::{Column, Kind, Strategy};
+use serde_json::json;
+
+use super::shared::{client, conditions, one_of, one_of_if_set, rules};
+
+const FAILURE_POLICIES: [&str; 2] = ["Fail", "Ignore"];
+const MATCH_POLICIES: [&str; 2] = ["Equivalent", "Exact"];
+const REINVOCATION_POLICIES: [&str; 2] = ["IfNeeded", "Never"];
+const SIDE_EFFECTS: [&str; 2] = ["None", "NoneOnDryRun"];
+/// The versions of AdmissionReview that a server speaks.
+const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 
 const COLUMNS: &[Column] = &[
     Column::NAME,
@@ -45,18 +58,16 @@ impl Strategy for Mutating {
         }
     }
 
-    fn validate(&self, new: &MutatingWebhookConfiguration, _old: Option<&MutatingWebhookConfiguration>) -> Violations {
+    fn validate(&self, new: &MutatingWebhookConfiguration, old: Option<&MutatingWebhookConfiguration>) -> Violations {
         let mut found = Violations::default();
-        let webhooks = new.webhooks.as_deref().unwrap_or_default();
-        for (at, webhook) in webhooks.iter().enumerate() {
-            validate_webhook(&mut found, at, &Common::from(webhook));
-            if let Some(policy) = webhook.reinvocation_policy.as_deref()
-                && !matches!(policy, "Never" | "IfNeeded")
-            {
-                found.not_supported(format!("webhooks[{at}].reinvocationPolicy"), policy, &["IfNeeded", "Never"]);
-            }
+        let common = |c: &MutatingWebhookConfiguration| -> Vec<Common> {
+            c.webhooks.iter().flatten().map(Common::from).collect()
+        };
+        validate(&mut found, &common(new), old.map(common).as_deref());
+        for (at, webhook) in new.webhooks.iter().flatten().enumerate() {
+            let field = format!("webhooks[{at}].reinvocationPolicy");
+            one_of_if_set(&mut found, field, webhook.reinvocation_policy.as_deref(), &REINVOCATION_POLICIES);
         }
-        unique_names(&mut found, webhooks.iter().map(|webhook| webhook.name.as_str()));
         found
     }
 }
@@ -79,14 +90,13 @@ impl Strategy for Validating {
     fn validate(
         &self,
         new: &ValidatingWebhookConfiguration,
-        _old: Option<&ValidatingWebhookConfiguration>,
+        old: Option<&ValidatingWebhookConfiguration>,
     ) -> Violations {
         let mut found = Violations::default();
-        let webhooks = new.webhooks.as_deref().unwrap_or_default();
-        for (at, webhook) in webhooks.iter().enumerate() {
-            validate_webhook(&mut found, at, &Common::from(webhook));
-        }
-        unique_names(&mut found, webhooks.iter().map(|webhook| webhook.name.as_str()));
+        let common = |c: &ValidatingWebhookConfiguration| -> Vec<Common> {
+            c.webhooks.iter().flatten().map(Common::from).collect()
+        };
+        validate(&mut found, &common(new), old.map(common).as_deref());
         found
     }
 }
@@ -101,114 +111,117 @@ fn default_rules(rules: Option<&mut Vec<RuleWithOperations>>, client: &mut Webho
 }
 
 /// What both kinds of webhook say.
-struct Common<'a> {
-    name: &'a str,
-    failure_policy: Option<&'a str>,
-    match_policy: Option<&'a str>,
-    side_effects: &'a str,
+struct Common {
+    name: String,
+    failure_policy: Option<String>,
+    match_policy: Option<String>,
+    side_effects: String,
     timeout_seconds: Option<i32>,
-    review_versions: &'a [String],
-    client: &'a WebhookClientConfig,
-    rules: &'a [RuleWithOperations],
+    review_versions: Vec<String>,
+    client: WebhookClientConfig,
+    rules: Vec<RuleWithOperations>,
+    selectors: [Option<LabelSelector>; 2],
+    conditions: Vec<MatchCondition>,
 }
 
-impl<'a> From<&'a MutatingWebhook> for Common<'a> {
-    fn from(webhook: &'a MutatingWebhook) -> Self {
+impl From<&MutatingWebhook> for Common {
+    fn from(webhook: &MutatingWebhook) -> Self {
         Self {
-            name: &webhook.name,
-            failure_policy: webhook.failure_policy.as_deref(),
-            match_policy: webhook.match_policy.as_deref(),
-            side_effects: &webhook.side_effects,
+            name: webhook.name.clone(),
+            failure_policy: webhook.failure_policy.clone(),
+            match_policy: webhook.match_policy.clone(),
+            side_effects: webhook.side_effects.clone(),
             timeout_seconds: webhook.timeout_seconds,
-            review_versions: &webhook.admission_review_versions,
-            client: &webhook.client_config,
-            rules: webhook.rules.as_deref().unwrap_or_default(),
+            review_versions: webhook.admission_review_versions.clone(),
+            client: webhook.client_config.clone(),
+            rules: webhook.rules.clone().unwrap_or_default(),
+            selectors: [webhook.namespace_selector.clone(), webhook.object_selector.clone()],
+            conditions: webhook.match_conditions.clone().unwrap_or_default(),
         }
     }
 }
 
-impl<'a> From<&'a ValidatingWebhook> for Common<'a> {
-    fn from(webhook: &'a ValidatingWebhook) -> Self {
+impl From<&ValidatingWebhook> for Common {
+    fn from(webhook: &ValidatingWebhook) -> Self {
         Self {
-            name: &webhook.name,
-            failure_policy: webhook.failure_policy.as_deref(),
-            match_policy: webhook.match_policy.as_deref(),
-            side_effects: &webhook.side_effects,
+            name: webhook.name.clone(),
+            failure_policy: webhook.failure_policy.clone(),
+            match_policy: webhook.match_policy.clone(),
+            side_effects: webhook.side_effects.clone(),
             timeout_seconds: webhook.timeout_seconds,
-            review_versions: &webhook.admission_review_versions,
-            client: &webhook.client_config,
-            rules: webhook.rules.as_deref().unwrap_or_default(),
+            review_versions: webhook.admission_review_versions.clone(),
+            client: webhook.client_config.clone(),
+            rules: webhook.rules.clone().unwrap_or_default(),
+            selectors: [webhook.namespace_selector.clone(), webhook.object_selector.clone()],
+            conditions: webhook.match_conditions.clone().unwrap_or_default(),
         }
     }
 }
 
-fn validate_webhook(found: &mut Violations, at: usize, webhook: &Common<'_>) {
-    let field = |name: &str| format!("webhooks[{at}].{name}");
-    for problem in names::dns1123_subdomain(webhook.name) {
-        found.invalid(field("name"), webhook.name, problem);
+/// Match conditions that an update leaves as they are need not be good ones.
+fn validate(found: &mut Violations, webhooks: &[Common], old: Option<&[Common]>) {
+    let conditions = |all: &[Common]| all.iter().map(|webhook| webhook.conditions.clone()).collect::<Vec<_>>();
+    let same_conditions = old.is_some_and(|old| conditions(old) == conditions(webhooks));
+    let mut seen = BTreeSet::new();
+    for (at, webhook) in webhooks.iter().enumerate() {
+        let field = format!("webhooks[{at}]");
+        validate_webhook(found, &field, webhook);
+        if !same_conditions {
+            conditions::match_conditions(found, &format!("{field}.matchConditions"), &webhook.conditions);
+        }
+        review_versions(found, &format!("{field}.admissionReviewVersions"), &webhook.review_versions);
+        if !webhook.name.is_empty() && !seen.insert(&webhook.name) {
+            found.duplicate(format!("{field}.name"), webhook.name.as_str());
+        }
     }
-    if webhook.name.split('.').count() < 3 {
-        found.invalid(field("name"), webhook.name, "should be a domain with at least three segments separated by dots");
+}
+
+fn validate_webhook(found: &mut Violations, path: &str, webhook: &Common) {
+    let field = |name: &str| format!("{path}.{name}");
+    domains::fully_qualified_name(found, field("name"), &webhook.name);
+    for (at, rule) in webhook.rules.iter().enumerate() {
+        rules::rule(found, &format!("{path}.rules[{at}]"), rule);
     }
-    if !matches!(webhook.failure_policy, None | Some("Fail" | "Ignore")) {
-        found.not_supported(field("failurePolicy"), webhook.failure_policy.unwrap_or_default(), &["Fail", "Ignore"]);
-    }
-    if !matches!(webhook.match_policy, None | Some("Exact" | "Equivalent")) {
-        found.not_supported(field("matchPolicy"), webhook.match_policy.unwrap_or_default(), &["Equivalent", "Exact"]);
-    }
-    match webhook.side_effects {
+    one_of_if_set(found, field("failurePolicy"), webhook.failure_policy.as_deref(), &FAILURE_POLICIES);
+    one_of_if_set(found, field("matchPolicy"), webhook.match_policy.as_deref(), &MATCH_POLICIES);
+    match webhook.side_effects.as_str() {
         "" => found.required(field("sideEffects"), "must specify one of None, NoneOnDryRun"),
-        "None" | "NoneOnDryRun" => {}
-        other => found.not_supported(field("sideEffects"), other, &["None", "NoneOnDryRun"]),
+        other => one_of(found, field("sideEffects"), Some(other), &SIDE_EFFECTS),
     }
     if let Some(seconds) = webhook.timeout_seconds.filter(|seconds| !(1..=30).contains(seconds)) {
         found.invalid(field("timeoutSeconds"), seconds, "the timeout value must be between 1 and 30 seconds");
     }
-    if webhook.review_versions.is_empty() {
-        found.required(field("admissionReviewVersions"), "must specify one of v1, v1beta1");
-    }
-    match (&webhook.client.url, &webhook.client.service) {
-        (Some(_), Some(_)) | (None, None) => {
-            found.required(field("clientConfig"), "exactly one of url or service is required");
-        }
-        (Some(url), None) if !url.starts_with("https://") => {
-            found.invalid(field("clientConfig.url"), url.as_str(), "'https' is the only allowed URL scheme");
-        }
-        (None, Some(service)) => {
-            for (name, value) in [("name", &service.name), ("namespace", &service.namespace)] {
-                if value.is_empty() {
-                    found.required(field(&format!("clientConfig.service.{name}")), "");
-                }
-            }
-        }
-        _ => {}
-    }
-    for (at, rule) in webhook.rules.iter().enumerate() {
-        for (name, list) in [
-            ("operations", &rule.operations),
-            ("apiGroups", &rule.api_groups),
-            ("apiVersions", &rule.api_versions),
-            ("resources", &rule.resources),
-        ] {
-            if list.as_ref().is_none_or(Vec::is_empty) {
-                found.required(field(&format!("rules[{at}].{name}")), "");
-            }
+    for (name, selector) in ["namespaceSelector", "objectSelector"].into_iter().zip(&webhook.selectors) {
+        if let Some(selector) = selector {
+            checks::label_selector(found, field(name), selector);
         }
     }
+    client::client(found, &field("clientConfig"), &webhook.client);
 }
 
-fn unique_names<'a>(found: &mut Violations, names: impl Iterator<Item = &'a str>) {
-    let names: Vec<_> = names.collect();
-    for (at, name) in names.iter().enumerate() {
-        if names[..at].contains(name) {
-            found.duplicate(format!("webhooks[{at}].name"), *name);
+fn review_versions(found: &mut Violations, field: &str, versions: &[String]) {
+    if versions.is_empty() {
+        return found.required(field, format!("must specify one of {}", REVIEW_VERSIONS.join(", ")));
+    }
+    for (at, version) in versions.iter().enumerate() {
+        let field = format!("{field}[{at}]");
+        if versions[..at].contains(version) {
+            found.invalid(field, version.as_str(), "duplicate version");
+            continue;
         }
+        for problem in names::dns1035_label(version) {
+            found.invalid(&field, version.as_str(), problem);
+        }
+    }
+    if !versions.iter().any(|version| REVIEW_VERSIONS.contains(&version.as_str())) {
+        let why = format!("must include at least one of {}", REVIEW_VERSIONS.join(", "));
+        found.invalid(field, json!(versions), why);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
 
@@ -235,6 +248,27 @@ mod tests {
             ("side effects", json!({"sideEffects": "Some"}), vec!["webhooks[0].sideEffects"]),
             ("too long", json!({"timeoutSeconds": 31}), vec!["webhooks[0].timeoutSeconds"]),
             ("no versions", json!({"admissionReviewVersions": []}), vec!["webhooks[0].admissionReviewVersions"]),
+            (
+                "unknown versions",
+                json!({"admissionReviewVersions": ["v2"]}),
+                vec!["webhooks[0].admissionReviewVersions"],
+            ),
+            (
+                "a version twice",
+                json!({"admissionReviewVersions": ["v1", "v1"]}),
+                vec!["webhooks[0].admissionReviewVersions[1]"],
+            ),
+            (
+                "a bad selector",
+                json!({"objectSelector": {"matchLabels": {"a": "b c"}}}),
+                vec!["webhooks[0].objectSelector.matchLabels"],
+            ),
+            (
+                "a condition without a name",
+                json!({"matchConditions": [{"name": "", "expression": "true"}]}),
+                vec!["webhooks[0].matchConditions[0].name"],
+            ),
+            ("no name", json!({"name": ""}), vec!["webhooks[0].name"]),
             ("nowhere", json!({"clientConfig": {}}), vec!["webhooks[0].clientConfig"]),
             ("in the clear", json!({"clientConfig": {"url": "http://x"}}), vec!["webhooks[0].clientConfig.url"]),
             (
@@ -249,6 +283,8 @@ mod tests {
         ] {
             assert_eq!(Validating.validate(&configuration(changes), None).fields(), wrong, "{case}");
         }
+        let stored = configuration(json!({"matchConditions": [{"name": "", "expression": "true"}]}));
+        assert_eq!(Validating.validate(&stored, Some(&stored)).fields(), Vec::<&str>::new());
         let webhook = &configuration(json!({})).webhooks.unwrap()[0];
         assert_eq!(webhook.failure_policy.as_deref(), Some("Fail"));
         assert_eq!(webhook.client_config.service.as_ref().unwrap().port, Some(443));
