@@ -1,7 +1,7 @@
 //! `PodDisruptionBudget`: how many pods may be away at once by somebody's choice.
 
 use sdk_api::k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use sdk_api::{Timestamp, Violations, checks};
+use sdk_api::{Timestamp, Violations, checks, conditions};
 use sdk_plugin::cells::int_or_string;
 use sdk_plugin::{Column, Kind, Strategy};
 use serde_json::Value;
@@ -67,6 +67,8 @@ impl Strategy for BudgetStrategy {
         ] {
             checks::not_negative(&mut found, format!("status.{field}"), number);
         }
+        let list = status.conditions.as_deref().unwrap_or_default();
+        conditions::conditions(&mut found, "status.conditions", list);
         found
     }
 
@@ -103,6 +105,25 @@ mod tests {
         ] {
             let budget = serde_json::from_value(json!({"metadata": {"name": "b"}, "spec": spec})).unwrap();
             assert_eq!(BudgetStrategy.validate(&budget, None).fields(), wrong, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_checked() {
+        for (status, wrong) in [
+            (json!({"disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1, "expectedPods": 2}), vec![]),
+            (
+                json!({"disruptionsAllowed": -1, "expectedPods": -1}),
+                vec!["status.disruptionsAllowed", "status.expectedPods"],
+            ),
+            (
+                json!({"conditions": [{"type": "A", "status": "X", "reason": "R", "message": "",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z"}]}),
+                vec!["status.conditions[0].status"],
+            ),
+        ] {
+            let budget = serde_json::from_value(json!({"metadata": {"name": "b"}, "status": status})).unwrap();
+            assert_eq!(BudgetStrategy.validate_status(&budget, &budget).fields(), wrong);
         }
     }
 

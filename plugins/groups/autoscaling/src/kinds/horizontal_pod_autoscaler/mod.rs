@@ -1,5 +1,7 @@
 //! `HorizontalPodAutoscaler`, version 2: a number of replicas that follows metrics.
 
+mod validate;
+
 use sdk_api::k8s_openapi::api::autoscaling::v2::{
     HPAScalingPolicy, HPAScalingRules, HorizontalPodAutoscaler, MetricSpec, MetricTarget, ResourceMetricSource,
 };
@@ -109,38 +111,19 @@ impl Strategy for HpaStrategy {
         new.status = None;
     }
 
-    fn validate(&self, new: &HorizontalPodAutoscaler, _old: Option<&HorizontalPodAutoscaler>) -> Violations {
+    fn validate(&self, new: &HorizontalPodAutoscaler, old: Option<&HorizontalPodAutoscaler>) -> Violations {
         let mut found = Violations::default();
-        let spec = &new.spec;
-        if let Some(min) = spec.min_replicas.filter(|min| *min < 1) {
-            found.invalid("spec.minReplicas", min, "must be greater than or equal to 1");
-        }
-        if spec.max_replicas < 1 {
-            found.invalid("spec.maxReplicas", spec.max_replicas, "must be greater than 0");
-        }
-        if spec.min_replicas.is_some_and(|min| spec.max_replicas < min) {
-            let why = "must be greater than or equal to `minReplicas`";
-            found.invalid("spec.maxReplicas", spec.max_replicas, why);
-        }
-        let target = &spec.scale_target_ref;
-        for (name, value) in [("kind", &target.kind), ("name", &target.name)] {
-            if value.is_empty() {
-                found.required(format!("spec.scaleTargetRef.{name}"), "");
-            }
-            for problem in sdk_api::names::path_segment(value) {
-                found.invalid(format!("spec.scaleTargetRef.{name}"), value.as_str(), problem);
-            }
-        }
-        for (at, metric) in spec.metrics.iter().flatten().enumerate() {
-            validate_metric(&mut found, &format!("spec.metrics[{at}]"), metric);
-        }
-        if let Some(behavior) = &spec.behavior {
-            for (name, rules) in [("scaleUp", &behavior.scale_up), ("scaleDown", &behavior.scale_down)] {
-                if let Some(rules) = rules {
-                    validate_rules(&mut found, &format!("spec.behavior.{name}"), rules);
-                }
-            }
-        }
+        // What scales to zero already may go on.
+        let min = i32::from(old.is_none_or(|old| old.spec.min_replicas != Some(0)));
+        validate::spec(&mut found, &new.spec, min);
+        found
+    }
+
+    fn validate_status(&self, new: &HorizontalPodAutoscaler, _old: &HorizontalPodAutoscaler) -> Violations {
+        let mut found = Violations::default();
+        let Some(status) = &new.status else { return found };
+        checks::not_negative(&mut found, "status.currentReplicas", status.current_replicas);
+        checks::not_negative(&mut found, "status.desiredReplicas", Some(status.desired_replicas));
         found
     }
 }
@@ -176,90 +159,6 @@ fn default_rules(rules: &mut HPAScalingRules, window: Option<i32>, policies: &[(
     }
 }
 
-fn validate_metric(found: &mut Violations, field: &str, metric: &MetricSpec) {
-    let sources = [
-        ("Object", "object", metric.object.is_some()),
-        ("External", "external", metric.external.is_some()),
-        ("Pods", "pods", metric.pods.is_some()),
-        ("Resource", "resource", metric.resource.is_some()),
-        ("ContainerResource", "containerResource", metric.container_resource.is_some()),
-    ];
-    let kind = metric.type_.as_str();
-    if kind.is_empty() {
-        found.required(format!("{field}.type"), "must specify a metric source type");
-        return;
-    }
-    let Some((_, wanted, present)) = sources.iter().find(|(known, _, _)| *known == kind) else {
-        found.not_supported(format!("{field}.type"), kind, &sources.map(|(known, _, _)| known));
-        return;
-    };
-    if !present {
-        let why = format!("must populate information for the given metric source (only {wanted:?})");
-        found.required(format!("{field}.{wanted}"), why);
-    }
-    for (_, other, _) in sources.iter().filter(|(_, name, present)| *present && name != wanted) {
-        found.forbidden(format!("{field}.{other}"), "must populate the given metric source only");
-    }
-    let named = metric.resource.as_ref().map(|source| ("resource", &source.name, &source.target));
-    let contained =
-        metric.container_resource.as_ref().map(|source| ("containerResource", &source.name, &source.target));
-    for (source, name, target) in named.into_iter().chain(contained) {
-        let field = format!("{field}.{source}");
-        if name.is_empty() {
-            found.required(format!("{field}.name"), "must specify a resource name");
-        }
-        checks::positive(found, format!("{field}.target.averageUtilization"), target.average_utilization);
-        match (target.average_utilization.is_some(), target.average_value.is_some()) {
-            (false, false) => found.required(
-                format!("{field}.target.averageUtilization"),
-                "must set either a target raw value or a target utilization",
-            ),
-            (true, true) => found.forbidden(
-                format!("{field}.target.averageValue"),
-                "may not set both a target raw value and a target utilization",
-            ),
-            _ => {}
-        }
-        if !matches!(target.type_.as_str(), "Utilization" | "Value" | "AverageValue") {
-            let field = format!("{field}.target.type");
-            found.invalid(field, target.type_.as_str(), "must be either Utilization, Value, or AverageValue");
-        }
-    }
-}
-
-fn validate_rules(found: &mut Violations, field: &str, rules: &HPAScalingRules) {
-    const WINDOW_MAX: i32 = 3600;
-    const PERIOD_MAX: i32 = 1800;
-    if let Some(window) = rules.stabilization_window_seconds {
-        checks::not_negative(found, format!("{field}.stabilizationWindowSeconds"), Some(window));
-        if window > WINDOW_MAX {
-            let why = format!("must be less than or equal to {WINDOW_MAX}");
-            found.invalid(format!("{field}.stabilizationWindowSeconds"), window, why);
-        }
-    }
-    if let Some(policy) = rules.select_policy.as_deref()
-        && !matches!(policy, "Max" | "Min" | "Disabled")
-    {
-        found.not_supported(format!("{field}.selectPolicy"), policy, &["Disabled", "Max", "Min"]);
-    }
-    let policies = rules.policies.as_deref().unwrap_or_default();
-    if policies.is_empty() {
-        found.required(format!("{field}.policies"), "must specify at least one Policy");
-    }
-    for (at, policy) in policies.iter().enumerate() {
-        let field = format!("{field}.policies[{at}]");
-        if !matches!(policy.type_.as_str(), "Pods" | "Percent") {
-            found.not_supported(format!("{field}.type"), policy.type_.as_str(), &["Percent", "Pods"]);
-        }
-        checks::positive(found, format!("{field}.value"), Some(policy.value));
-        checks::positive(found, format!("{field}.periodSeconds"), Some(policy.period_seconds));
-        if policy.period_seconds > PERIOD_MAX {
-            let why = format!("must be less than or equal to {PERIOD_MAX}");
-            found.invalid(format!("{field}.periodSeconds"), policy.period_seconds, why);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -276,30 +175,37 @@ mod tests {
     }
 
     #[test]
-    fn autoscalers_are_checked() {
-        for (case, spec, wrong) in [
-            ("plain", json!({"maxReplicas": 3}), vec![]),
-            ("no maximum", json!({}), vec!["spec.maxReplicas", "spec.maxReplicas"]),
-            ("upside down", json!({"minReplicas": 5, "maxReplicas": 3}), vec!["spec.maxReplicas"]),
-            ("zero", json!({"minReplicas": 0, "maxReplicas": 3}), vec!["spec.minReplicas"]),
-            (
-                "no target",
-                json!({"maxReplicas": 3, "scaleTargetRef": {}}),
-                vec!["spec.scaleTargetRef.kind", "spec.scaleTargetRef.name"],
-            ),
-            (
-                "a metric without its source",
-                json!({"maxReplicas": 3, "metrics": [{"type": "Pods"}]}),
-                vec!["spec.metrics[0].pods"],
-            ),
-            (
-                "an unknown policy",
-                json!({"maxReplicas": 3, "behavior": {"scaleUp": {"selectPolicy": "Often"}}}),
-                vec!["spec.behavior.scaleUp.selectPolicy"],
-            ),
-        ] {
-            assert_eq!(HpaStrategy.validate(&hpa(spec), None).fields(), wrong, "{case}");
-        }
+    fn what_is_not_said_is_filled_in() {
+        let filled = serde_json::to_value(hpa(json!({"maxReplicas": 3, "behavior": {}})).spec).unwrap();
+        assert_eq!(filled["minReplicas"], 1);
+        assert_eq!(
+            filled["metrics"][0]["resource"]["target"],
+            json!({"type": "Utilization", "averageUtilization": 80})
+        );
+        let up = json!([
+            {"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15},
+        ]);
+        assert_eq!(filled["behavior"]["scaleUp"]["policies"], up);
+        assert_eq!(filled["behavior"]["scaleDown"]["selectPolicy"], "Max");
+        assert!(HpaStrategy.validate(&hpa(json!({"maxReplicas": 3, "behavior": {}})), None).is_empty());
+    }
+
+    #[test]
+    fn zero_is_only_for_those_that_have_it() {
+        let object = json!({"type": "Object", "object": {
+            "describedObject": {"kind": "Service", "name": "s"}, "metric": {"name": "q"},
+            "target": {"type": "Value", "value": "1"},
+        }});
+        let zero = || hpa(json!({"minReplicas": 0, "maxReplicas": 3, "metrics": [object]}));
+        assert_eq!(HpaStrategy.validate(&zero(), None).fields(), ["spec.minReplicas"]);
+        assert!(HpaStrategy.validate(&zero(), Some(&zero())).is_empty());
+    }
+
+    #[test]
+    fn counts_are_not_negative() {
+        let mut counted = hpa(json!({"maxReplicas": 3}));
+        counted.status = Some(serde_json::from_value(json!({"currentReplicas": -1, "desiredReplicas": 1})).unwrap());
+        assert_eq!(HpaStrategy.validate_status(&counted, &counted).fields(), ["status.currentReplicas"]);
     }
 
     #[test]
