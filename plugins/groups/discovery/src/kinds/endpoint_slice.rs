@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use sdk_api::k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
-use sdk_api::{Violations, checks, names};
+use sdk_api::k8s_openapi::api::discovery::v1::{Endpoint, EndpointHints, EndpointPort, EndpointSlice};
+use sdk_api::{Violations, checks, domains, names};
 use sdk_plugin::cells::{int_or_string, some_of, strings};
 use sdk_plugin::{Column, Kind, Strategy};
 
@@ -13,6 +13,9 @@ const ENDPOINTS_MAX: usize = 1000;
 const PORTS_MAX: usize = 20_000;
 /// How many addresses an endpoint may have.
 const ADDRESSES_MAX: usize = 100;
+const TOPOLOGY_LABELS_MAX: usize = 16;
+/// How many zones, or nodes, an endpoint may be meant for.
+const HINTS_MAX: usize = 8;
 const ADDRESS_TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
 
 const COLUMNS: &[Column] = &[
@@ -95,11 +98,7 @@ fn validate_endpoint(found: &mut Violations, field: &str, kind: &str, endpoint: 
                 }
                 _ => found.invalid(field, address.as_str(), format!("must be a valid {kind} address")),
             },
-            "FQDN" => {
-                for problem in names::dns1123_subdomain(address) {
-                    found.invalid(&field, address.as_str(), problem);
-                }
-            }
+            "FQDN" => domain(found, &field, address),
             _ => {}
         }
     }
@@ -109,8 +108,52 @@ fn validate_endpoint(found: &mut Violations, field: &str, kind: &str, endpoint: 
             found.invalid(format!("{field}.{name}"), value.as_deref().unwrap_or_default(), problem);
         }
     }
+    if let Some(hints) = &endpoint.hints {
+        validate_hints(found, &format!("{field}.hints"), hints);
+    }
     if let Some(topology) = &endpoint.deprecated_topology {
+        if topology.len() > TOPOLOGY_LABELS_MAX {
+            found.too_many(format!("{field}.deprecatedTopology"), topology.len(), TOPOLOGY_LABELS_MAX);
+        }
         checks::labels(found, format!("{field}.deprecatedTopology"), topology);
+    }
+}
+
+/// A domain of at least two labels; a dot may follow it.
+fn domain(found: &mut Violations, field: &str, name: &str) {
+    if name.is_empty() {
+        return found.required(field, "");
+    }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let problems = names::dns1123_subdomain(name);
+    if !problems.is_empty() {
+        found.invalid(field, name, problems.join(","));
+    } else if !name.contains('.') {
+        found.invalid(field, name, "should be a domain with at least two segments separated by dots");
+    } else if let Some(label) = name.split('.').find(|label| !names::dns1123_label(label).is_empty()) {
+        found.invalid(field, label, names::dns1123_label(label).join(","));
+    }
+}
+
+/// Whom the endpoint is meant for. Source: KEP-2433.
+fn validate_hints(found: &mut Violations, field: &str, hints: &EndpointHints) {
+    let zones: Vec<_> = hints.for_zones.iter().flatten().map(|zone| zone.name.as_str()).collect();
+    let nodes: Vec<_> = hints.for_nodes.iter().flatten().map(|node| node.name.as_str()).collect();
+    let rules: [(&str, _, fn(&str) -> Vec<String>); 2] =
+        [("forZones", zones, names::qualified_name), ("forNodes", nodes, names::dns1123_subdomain)];
+    for (name, list, rule) in rules {
+        let field = format!("{field}.{name}");
+        if list.len() > HINTS_MAX {
+            found.too_many(field, list.len(), HINTS_MAX);
+            continue;
+        }
+        for (at, name) in list.iter().enumerate() {
+            let field = format!("{field}[{at}].name");
+            if list[..at].contains(name) {
+                found.duplicate(&field, *name);
+            }
+            domains::each_invalid(found, field, name, rule(name));
+        }
     }
 }
 
@@ -203,6 +246,24 @@ mod tests {
                 "two ports without a name, one with a bad protocol",
                 json!({"addressType": "IPv4", "ports": [{"port": 80}, {"port": 81, "protocol": "X"}]}),
                 vec!["ports[1].name", "ports[1].protocol"],
+            ),
+            (
+                "names that are none",
+                json!({"addressType": "FQDN", "endpoints": [{"addresses": ["a.example.", "a", "", "A.b"]}]}),
+                vec!["endpoints[0].addresses[1]", "endpoints[0].addresses[2]", "endpoints[0].addresses[3]"],
+            ),
+            (
+                "hints",
+                json!({"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"], "hints": {
+                    "forZones": [{"name": "z"}, {"name": "z"}, {"name": ""}],
+                    "forNodes": vec![json!({"name": "n"}); 9],
+                }}]}),
+                vec![
+                    "endpoints[0].hints.forZones[1].name",
+                    "endpoints[0].hints.forZones[2].name",
+                    "endpoints[0].hints.forZones[2].name",
+                    "endpoints[0].hints.forNodes",
+                ],
             ),
             ("port 0", json!({"addressType": "IPv4", "ports": [{"port": 0}]}), vec!["ports[0].port"]),
         ] {

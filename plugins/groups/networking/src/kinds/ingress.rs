@@ -2,11 +2,16 @@
 
 use std::net::IpAddr;
 
+use sdk_api::domains::{self, each_invalid};
+use sdk_api::k8s_openapi::api::core::v1::TypedLocalObjectReference;
 use sdk_api::k8s_openapi::api::networking::v1::{HTTPIngressPath, Ingress, IngressBackend};
 use sdk_api::{Timestamp, Violations, names};
 use sdk_plugin::cells::{NONE, strings};
 use sdk_plugin::{Column, Kind, Strategy};
 use serde_json::Value;
+
+const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+const NOT_A_NAME: &str = "must be a DNS name, not an IP address";
 
 const COLUMNS: &[Column] = &[
     Column::NAME,
@@ -56,12 +61,12 @@ impl Strategy for IngressStrategy {
         new.status = None;
     }
 
-    fn validate(&self, new: &Ingress, _old: Option<&Ingress>) -> Violations {
+    fn validate(&self, new: &Ingress, old: Option<&Ingress>) -> Violations {
         let mut found = Violations::default();
         let spec = new.spec.clone().unwrap_or_default();
         let rules = spec.rules.as_deref().unwrap_or_default();
         if rules.is_empty() && spec.default_backend.is_none() {
-            let value = serde_json::to_value(rules).unwrap_or(Value::Null);
+            let value = spec.rules.as_ref().map_or(Value::Null, |_| Value::Array(vec![]));
             found.invalid("spec", value, "either `defaultBackend` or `rules` must be specified");
         }
         if let Some(backend) = &spec.default_backend {
@@ -69,7 +74,13 @@ impl Strategy for IngressStrategy {
         }
         for (at, rule) in rules.iter().enumerate() {
             let field = format!("spec.rules[{at}]");
-            validate_host(&mut found, &format!("{field}.host"), rule.host.as_deref().unwrap_or_default());
+            let host = rule.host.as_deref().unwrap_or_default();
+            if is_address(host) {
+                found.invalid(format!("{field}.host"), host, NOT_A_NAME);
+            }
+            if !host.is_empty() {
+                each_invalid(&mut found, format!("{field}.host"), host, host_rule(host));
+            }
             let Some(http) = &rule.http else { continue };
             if http.paths.is_empty() {
                 found.required(format!("{field}.http.paths"), "");
@@ -78,14 +89,34 @@ impl Strategy for IngressStrategy {
                 validate_path(&mut found, &format!("{field}.http.paths[{at}]"), path);
             }
         }
-        for (at, tls) in spec.tls.iter().flatten().enumerate() {
-            for (h, host) in tls.hosts.iter().flatten().enumerate() {
-                validate_host(&mut found, &format!("spec.tls[{at}].hosts[{h}]"), host);
-            }
+        validate_tls(&mut found, new, old);
+        let class = spec.ingress_class_name.as_deref();
+        if let Some(class) = class {
+            each_invalid(&mut found, "spec.ingressClassName", class, names::dns1123_subdomain(class));
         }
-        if let Some(class) = &spec.ingress_class_name {
-            for problem in names::dns1123_subdomain(class) {
-                found.invalid("spec.ingressClassName", class.as_str(), problem);
+        let annotation = new.metadata.annotations.as_ref().and_then(|annotations| annotations.get(CLASS_ANNOTATION));
+        if let (Some(annotation), Some(class), None) = (annotation, class, old)
+            && annotation != class
+        {
+            let why = "must match `ingressClassName` when both are specified";
+            found.invalid(format!("annotations.{CLASS_ANNOTATION}"), annotation.as_str(), why);
+        }
+        found
+    }
+
+    fn validate_status(&self, new: &Ingress, _old: &Ingress) -> Violations {
+        let mut found = Violations::default();
+        let balancer = new.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+        let points = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
+        for (at, point) in points.iter().enumerate() {
+            let field = format!("status.loadBalancer.ingress[{at}]");
+            if let Some(ip) = point.ip.as_deref().filter(|ip| !ip.is_empty()) {
+                each_invalid(&mut found, format!("{field}.ip"), ip, domains::ip_address(ip));
+            }
+            let Some(host) = point.hostname.as_deref().filter(|host| !host.is_empty()) else { continue };
+            each_invalid(&mut found, format!("{field}.hostname"), host, names::dns1123_subdomain(host));
+            if is_address(host) {
+                found.invalid(format!("{field}.hostname"), host, NOT_A_NAME);
             }
         }
         found
@@ -93,7 +124,7 @@ impl Strategy for IngressStrategy {
 
     fn warnings(&self, new: &Ingress) -> Vec<String> {
         let annotations = new.metadata.annotations.as_ref();
-        if annotations.is_some_and(|annotations| annotations.contains_key("kubernetes.io/ingress.class")) {
+        if annotations.is_some_and(|annotations| annotations.contains_key(CLASS_ANNOTATION)) {
             return vec![
                 "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead"
                     .into(),
@@ -103,33 +134,37 @@ impl Strategy for IngressStrategy {
     }
 }
 
-fn validate_host(found: &mut Violations, field: &str, host: &str) {
-    if host.is_empty() {
-        return;
-    }
-    if host.parse::<IpAddr>().is_ok() {
-        found.invalid(field, host, "must be a DNS name, not an IP address");
-    }
-    let problems = match host.strip_prefix("*.") {
-        Some(rest) => names::dns1123_subdomain(rest),
-        None if host.contains('*') => vec![
-            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS \
-             subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an \
-             alphanumeric character (e.g. '*.example.com', regex used for validation is \
-             '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-                .to_owned(),
-        ],
-        None => names::dns1123_subdomain(host),
-    };
-    for problem in problems {
-        found.invalid(field, host, problem);
+fn is_address(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok()
+}
+
+/// A name, or all names of a domain.
+fn host_rule(host: &str) -> Vec<String> {
+    if host.contains('*') { domains::wildcard_subdomain(host) } else { names::dns1123_subdomain(host) }
+}
+
+/// Names of Secrets that were wrong before may stay so.
+fn validate_tls(found: &mut Violations, new: &Ingress, old: Option<&Ingress>) {
+    let tls_of = |ingress: &Ingress| ingress.spec.as_ref().and_then(|spec| spec.tls.clone()).unwrap_or_default();
+    let is_wrong = |secret: &str| !secret.is_empty() && !names::dns1123_subdomain(secret).is_empty();
+    let secret_of = |secret: &Option<String>| secret.clone().unwrap_or_default();
+    let had_wrong = old.is_some_and(|old| tls_of(old).iter().any(|tls| is_wrong(&secret_of(&tls.secret_name))));
+    for (at, tls) in tls_of(new).iter().enumerate() {
+        let field = format!("spec.tls[{at}]");
+        for (at, host) in tls.hosts.iter().flatten().enumerate() {
+            each_invalid(found, format!("{field}.hosts[{at}]"), host, host_rule(host));
+        }
+        let secret = secret_of(&tls.secret_name);
+        if is_wrong(&secret) && !had_wrong {
+            each_invalid(found, format!("{field}.secretName"), &secret, names::dns1123_subdomain(&secret));
+        }
     }
 }
 
 fn validate_path(found: &mut Violations, field: &str, path: &HTTPIngressPath) {
     let text = path.path.as_deref().unwrap_or_default();
     match path.path_type.as_str() {
-        "" => found.required(format!("{field}.pathType"), "pathType must be specified"),
+        "" => return found.required(format!("{field}.pathType"), "pathType must be specified"),
         "Exact" | "Prefix" => {
             if !text.starts_with('/') {
                 found.invalid(format!("{field}.path"), text, "must be an absolute path");
@@ -158,17 +193,24 @@ fn validate_path(found: &mut Violations, field: &str, path: &HTTPIngressPath) {
     validate_backend(found, &format!("{field}.backend"), &path.backend);
 }
 
+/// A reference to an object in the same place.
+pub(super) fn reference(found: &mut Violations, field: &str, reference: &TypedLocalObjectReference) {
+    if let Some(group) = reference.api_group.as_deref() {
+        each_invalid(found, format!("{field}.apiGroup"), group, names::dns1123_subdomain(group));
+    }
+    for (name, value) in [("kind", &reference.kind), ("name", &reference.name)] {
+        if value.is_empty() {
+            found.required(format!("{field}.{name}"), format!("{name} is required"));
+        }
+        each_invalid(found, format!("{field}.{name}"), value, names::path_segment(value));
+    }
+}
+
 fn validate_backend(found: &mut Violations, field: &str, backend: &IngressBackend) {
     match (&backend.service, &backend.resource) {
         (Some(_), Some(_)) => found.invalid(field, "", "cannot set both resource and service backends"),
-        (None, None) => found.required(field, "resource or service backend is required"),
-        (None, Some(resource)) => {
-            for (name, value) in [("kind", &resource.kind), ("name", &resource.name)] {
-                if value.is_empty() {
-                    found.required(format!("{field}.resource.{name}"), format!("{name} is required"));
-                }
-            }
-        }
+        (None, None) => found.invalid(field, "", "resource or service backend is required"),
+        (None, Some(resource)) => reference(found, &format!("{field}.resource"), resource),
         (Some(service), None) => {
             if service.name.is_empty() {
                 found.required(format!("{field}.service.name"), "");
@@ -216,21 +258,64 @@ mod tests {
                 rule("10.0.0.1", json!({"path": "/", "pathType": "Prefix", "backend": service})),
                 vec!["spec.rules[0].host"],
             ),
-            (
-                "no path type, no backend",
-                rule("a.example", json!({"path": "/"})),
-                vec!["spec.rules[0].http.paths[0].pathType", "spec.rules[0].http.paths[0].backend"],
-            ),
+            ("no path type", rule("a.example", json!({"path": "/"})), vec!["spec.rules[0].http.paths[0].pathType"]),
             (
                 "a relative path",
                 rule("a.example", json!({"path": "x", "pathType": "Exact", "backend": service})),
                 vec!["spec.rules[0].http.paths[0].path"],
+            ),
+            ("no backend", json!({"defaultBackend": {}}), vec!["spec.defaultBackend"]),
+            (
+                "a resource of no name",
+                json!({"defaultBackend": {"resource": {"apiGroup": "A", "kind": "a/b", "name": ""}}}),
+                vec![
+                    "spec.defaultBackend.resource.apiGroup",
+                    "spec.defaultBackend.resource.kind",
+                    "spec.defaultBackend.resource.name",
+                ],
+            ),
+            (
+                "TLS",
+                json!({"defaultBackend": service, "tls": [{"hosts": ["*.a.b", "a*"], "secretName": "A"}]}),
+                vec!["spec.tls[0].hosts[1]", "spec.tls[0].secretName"],
             ),
             ("no port", json!({"defaultBackend": {"service": {"name": "web"}}}), vec!["spec.defaultBackend"]),
         ] {
             let ingress = serde_json::from_value(json!({"metadata": {"name": "i"}, "spec": spec})).unwrap();
             assert_eq!(IngressStrategy.validate(&ingress, None).fields(), wrong, "{case}");
         }
+    }
+
+    #[test]
+    fn classes_are_named_once_and_old_secrets_stay() {
+        let backend = json!({"service": {"name": "web", "port": {"number": 80}}});
+        let ingress = |class: &str, secret: &str| -> Ingress {
+            serde_json::from_value(json!({
+                "metadata": {"name": "i", "annotations": {"kubernetes.io/ingress.class": "nginx"}},
+                "spec": {"ingressClassName": class, "defaultBackend": backend, "tls": [{"secretName": secret}]},
+            }))
+            .unwrap()
+        };
+        let (other, wrong) = (ingress("other", "s"), ingress("nginx", "S"));
+        for (case, new, old, fields) in [
+            ("twice the same", ingress("nginx", "s"), None, vec![]),
+            ("two classes", ingress("other", "s"), None, vec!["annotations.kubernetes.io/ingress.class"]),
+            ("two classes before", ingress("other", "s"), Some(&other), vec![]),
+            ("a bad secret", ingress("nginx", "S"), None, vec!["spec.tls[0].secretName"]),
+            ("a bad secret before", ingress("nginx", "S"), Some(&wrong), vec![]),
+        ] {
+            assert_eq!(IngressStrategy.validate(&new, old).fields(), fields, "{case}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_the_balancer_are_checked() {
+        let points = json!([{"ip": "10.0.0.1"}, {"ip": "x"}, {"hostname": "10.0.0.1"}, {"hostname": "A"}]);
+        let status = json!({"loadBalancer": {"ingress": points}});
+        let ingress: Ingress = serde_json::from_value(json!({"metadata": {"name": "i"}, "status": status})).unwrap();
+        let found = IngressStrategy.validate_status(&ingress, &ingress);
+        let point = |at: usize, field: &str| format!("status.loadBalancer.ingress[{at}].{field}");
+        assert_eq!(found.fields(), [point(1, "ip"), point(2, "hostname"), point(3, "hostname")]);
     }
 
     #[test]

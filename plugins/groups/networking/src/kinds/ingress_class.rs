@@ -1,9 +1,12 @@
 //! `IngressClass`: which controller serves an Ingress.
 
-use sdk_api::k8s_openapi::api::networking::v1::IngressClass;
-use sdk_api::{Violations, checks, names};
+use sdk_api::k8s_openapi::api::core::v1::TypedLocalObjectReference;
+use sdk_api::k8s_openapi::api::networking::v1::{IngressClass, IngressClassParametersReference};
+use sdk_api::{Violations, checks, domains, names};
 use sdk_plugin::cells::NONE;
 use sdk_plugin::{Column, Kind, Strategy};
+
+use super::ingress;
 
 /// The longest name of a controller, in bytes.
 const CONTROLLER_MAX: usize = 250;
@@ -43,49 +46,78 @@ impl Strategy for IngressClassStrategy {
         if controller.len() > CONTROLLER_MAX {
             found.too_long("spec.controller", CONTROLLER_MAX);
         }
-        match controller.split_once('/') {
-            _ if controller.is_empty() => found.required("spec.controller", ""),
-            Some((domain, path)) if !path.is_empty() => {
-                for problem in names::dns1123_subdomain(domain) {
-                    found.invalid("spec.controller", controller, problem);
-                }
-            }
-            _ => {
-                found.invalid("spec.controller", controller, "must be a domain-prefixed path (such as \"acme.io/foo\")")
-            }
-        }
+        domains::domain_prefixed_path(&mut found, "spec.controller", controller);
         if let Some(parameters) = &spec.parameters {
-            const FIELD: &str = "spec.parameters";
-            for (name, value) in [("kind", &parameters.kind), ("name", &parameters.name)] {
-                if value.is_empty() {
-                    found.required(format!("{FIELD}.{name}"), format!("{name} is required"));
-                }
-                for problem in names::path_segment(value) {
-                    found.invalid(format!("{FIELD}.{name}"), value.as_str(), problem);
-                }
-            }
-            let namespace = parameters.namespace.as_deref();
-            match parameters.scope.as_deref() {
-                Some("Cluster") if namespace.is_some() => {
-                    found.forbidden(
-                        format!("{FIELD}.namespace"),
-                        "parameters.namespace is forbidden when scope is 'Cluster'",
-                    );
-                }
-                Some("Namespace") if namespace.is_none() => {
-                    found.required(
-                        format!("{FIELD}.namespace"),
-                        "parameters.namespace is required when scope is 'Namespace'",
-                    );
-                }
-                Some("Cluster" | "Namespace") | None => {}
-                Some(other) => found.not_supported(format!("{FIELD}.scope"), other, &["Cluster", "Namespace"]),
-            }
+            validate_parameters(&mut found, "spec.parameters", parameters);
         }
         if let Some(old) = old {
             let controller_of = |class: &IngressClass| class.spec.as_ref().and_then(|spec| spec.controller.clone());
             checks::unchanged(&mut found, "spec.controller", &controller_of(new), &controller_of(old));
         }
         found
+    }
+}
+
+fn validate_parameters(found: &mut Violations, field: &str, parameters: &IngressClassParametersReference) {
+    let reference = TypedLocalObjectReference {
+        api_group: parameters.api_group.clone(),
+        kind: parameters.kind.clone(),
+        name: parameters.name.clone(),
+    };
+    ingress::reference(found, field, &reference);
+    let at = format!("{field}.namespace");
+    match (parameters.scope.as_deref(), parameters.namespace.as_deref()) {
+        (None, _) => found.required(format!("{field}.scope"), ""),
+        (Some("Namespace"), None) => found.required(at, "`parameters.scope` is set to 'Namespace'"),
+        (Some("Namespace"), Some(name)) => domains::each_invalid(found, at, name, names::dns1123_label(name)),
+        (Some("Cluster"), Some(_)) => found.forbidden(at, "`parameters.scope` is set to 'Cluster'"),
+        (Some("Cluster"), None) => {}
+        (Some(other), _) => found.not_supported(format!("{field}.scope"), other, &["Cluster", "Namespace"]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn class(spec: Value) -> IngressClass {
+        let mut class = serde_json::from_value(json!({"metadata": {"name": "c"}, "spec": spec})).unwrap();
+        IngressClassStrategy.default(&mut class);
+        class
+    }
+
+    #[test]
+    fn classes_are_checked() {
+        let with = |more: Value| {
+            let mut parameters = json!({"kind": "K", "name": "n"});
+            for (name, value) in more.as_object().unwrap() {
+                parameters[name] = value.clone();
+            }
+            json!({"controller": "a.io/b", "parameters": parameters})
+        };
+        for (case, spec, wrong) in [
+            ("plain", json!({"controller": "a.io/b"}), vec![]),
+            ("no controller", json!({}), vec!["spec.controller"]),
+            ("no domain", json!({"controller": "nginx"}), vec!["spec.controller"]),
+            ("a long one", json!({"controller": format!("a.io/{}", "x".repeat(250))}), vec!["spec.controller"]),
+            ("parameters", with(json!({})), vec![]),
+            ("parameters of no kind", with(json!({"kind": ""})), vec!["spec.parameters.kind"]),
+            ("in a namespace", with(json!({"scope": "Namespace", "namespace": "n"})), vec![]),
+            ("in no namespace", with(json!({"scope": "Namespace"})), vec!["spec.parameters.namespace"]),
+            (
+                "in a bad namespace",
+                with(json!({"scope": "Namespace", "namespace": "a.b"})),
+                vec!["spec.parameters.namespace"],
+            ),
+            ("everywhere, in a namespace", with(json!({"namespace": "n"})), vec!["spec.parameters.namespace"]),
+            ("elsewhere", with(json!({"scope": "Moon"})), vec!["spec.parameters.scope"]),
+        ] {
+            assert_eq!(IngressClassStrategy.validate(&class(spec), None).fields(), wrong, "{case}");
+        }
+        let old = class(json!({"controller": "a.io/b"}));
+        let found = IngressClassStrategy.validate(&class(json!({"controller": "a.io/c"})), Some(&old));
+        assert_eq!(found.summary(), "spec.controller: Invalid value: \"a.io/c\": field is immutable");
     }
 }

@@ -1,9 +1,7 @@
 //! `IPAddress`: an address in use, and whose it is. Its name is the address.
 
-use std::net::IpAddr;
-
 use sdk_api::k8s_openapi::api::networking::v1::IPAddress;
-use sdk_api::{Violations, checks};
+use sdk_api::{Violations, checks, domains, names};
 use sdk_plugin::cells::NONE;
 use sdk_plugin::{Column, Kind, Strategy};
 
@@ -14,23 +12,17 @@ const COLUMNS: &[Column] = &[
         if parent.is_null() {
             return NONE.into();
         }
-        let parts = ["group", "resource", "namespace", "name"].map(|field| parent[field].as_str().unwrap_or_default());
+        let text = |field: &str| parent[field].as_str().unwrap_or_default();
+        let dot = if text("group").is_empty() { "" } else { "." };
+        let resource = format!("{}{dot}{}", text("resource"), text("group")).to_lowercase();
+        let parts = [resource.as_str(), text("namespace"), text("name")];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/").into()
     }),
 ];
 
 /// The row.
 pub fn kind() -> Kind {
-    Kind::of(IpAddressStrategy).short_names(&["ip"]).columns(COLUMNS).name_rule(canonical_address)
-}
-
-/// The one way to write an address, since the name must be unique.
-fn canonical_address(name: &str) -> Vec<String> {
-    match name.parse::<IpAddr>() {
-        Err(_) => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()],
-        Ok(ip) if ip.to_string() != name => vec![format!("not a valid IP address in canonical form (should be {ip})")],
-        Ok(_) => vec![],
-    }
+    Kind::of(IpAddressStrategy).short_names(&["ip"]).columns(COLUMNS).name_rule(domains::canonical_ip_address)
 }
 
 struct IpAddressStrategy;
@@ -40,10 +32,19 @@ impl Strategy for IpAddressStrategy {
     fn validate(&self, new: &IPAddress, old: Option<&IPAddress>) -> Violations {
         let mut found = Violations::default();
         let parent = &new.spec.parent_ref;
-        for (name, value) in [("resource", &parent.resource), ("name", &parent.name)] {
-            if value.is_empty() {
-                found.required(format!("spec.parentRef.{name}"), "");
+        // The group of Services is the empty one.
+        if let Some(group) = parent.group.as_deref().filter(|group| !group.is_empty()) {
+            domains::each_invalid(&mut found, "spec.parentRef.group", group, names::dns1123_subdomain(group));
+        }
+        let namespace = parent.namespace.clone().unwrap_or_default();
+        for (name, value, is_required) in
+            [("resource", &parent.resource, true), ("name", &parent.name, true), ("namespace", &namespace, false)]
+        {
+            let field = format!("spec.parentRef.{name}");
+            if value.is_empty() && is_required {
+                found.required(&field, "");
             }
+            domains::each_invalid(&mut found, field, value, names::path_segment(value));
         }
         if let Some(old) = old {
             checks::unchanged(&mut found, "spec.parentRef", parent, &old.spec.parent_ref);
@@ -54,14 +55,42 @@ impl Strategy for IpAddressStrategy {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
+    fn address(parent: Value) -> IPAddress {
+        serde_json::from_value(json!({"metadata": {"name": "10.96.0.1"}, "spec": {"parentRef": parent}})).unwrap()
+    }
+
     #[test]
-    fn names_are_addresses_written_one_way() {
-        for (name, good) in
-            [("10.96.0.1", true), ("fd00::1", true), ("fd00:0::1", false), ("010.96.0.1", false), ("web", false)]
-        {
-            assert_eq!(canonical_address(name).is_empty(), good, "{name}");
+    fn addresses_have_an_owner() {
+        let service = || json!({"resource": "services", "namespace": "default", "name": "web"});
+        for (case, parent, wrong) in [
+            ("a service", service(), vec![]),
+            ("nobody", json!({}), vec!["spec.parentRef.resource", "spec.parentRef.name"]),
+            (
+                "a path",
+                json!({"group": "A", "resource": "a/b", "name": "n", "namespace": ".."}),
+                vec!["spec.parentRef.group", "spec.parentRef.resource", "spec.parentRef.namespace"],
+            ),
+        ] {
+            assert_eq!(IpAddressStrategy.validate(&address(parent), None).fields(), wrong, "{case}");
+        }
+        let mut other = service();
+        other["name"] = json!("db");
+        let found = IpAddressStrategy.validate(&address(other), Some(&address(service())));
+        assert_eq!(found.fields(), ["spec.parentRef"]);
+    }
+
+    #[test]
+    fn owners_are_shown_in_full() {
+        for (parent, text) in [
+            (json!({"resource": "services", "namespace": "default", "name": "web"}), "services/default/web"),
+            (json!({"group": "a.io", "resource": "gates", "name": "g"}), "gates.a.io/g"),
+        ] {
+            let object = json!({"spec": {"parentRef": parent}});
+            assert_eq!(COLUMNS[1].value(&object, sdk_api::Timestamp::UNIX_EPOCH), text);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The kinds of `networking.k8s.io`, one file each.
 
+mod cidr;
 pub mod ingress;
 pub mod ingress_class;
 pub mod ip_address;
