@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sdk_api::{GroupKind, Status, Violations};
+use sdk_api::domains::each_invalid;
+use sdk_api::{GroupKind, Status, Violations, names};
 use sdk_plugin::cells::strings;
 use sdk_plugin::{Attributes, Decision, Server, Subject};
 use serde_json::{Value, json};
@@ -41,13 +42,14 @@ pub fn attributes(spec: &Value, user: Subject) -> Attributes {
     }
 }
 
-/// A spec must ask exactly one thing, and about somebody unless it is the caller.
-pub fn validate(kind: &str, spec: &Value, names_user: bool) -> Result<(), Status> {
-    let mut found = Violations::default();
-    match (spec["resourceAttributes"].is_null(), spec["nonResourceAttributes"].is_null()) {
+/// A review asks exactly one thing, about somebody unless that is the caller, and says nothing else.
+pub fn validate(found: &mut Violations, review: &Value, names_user: bool) {
+    let spec = &review["spec"];
+    let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    match (resource.is_null(), path.is_null()) {
         (false, false) => found.invalid(
             "spec.nonResourceAttributes",
-            spec["nonResourceAttributes"].clone(),
+            path.clone(),
             "cannot be specified in combination with resourceAttributes",
         ),
         (true, true) => found.invalid(
@@ -61,7 +63,59 @@ pub fn validate(kind: &str, spec: &Value, names_user: bool) -> Result<(), Status
     if names_user && user.is_empty() && strings(&spec["groups"], "").next().is_none() {
         found.invalid("spec.user", user, "at least one of user or group must be specified");
     }
-    refuse(kind, &found)
+    for name in ["fieldSelector", "labelSelector"] {
+        if !resource[name].is_null() {
+            selector(found, &format!("spec.resourceAttributes.{name}"), &resource[name]);
+        }
+    }
+    let metadata = review["metadata"].as_object().into_iter().flatten();
+    let said = |name: &str, value: &Value| {
+        let is_empty = value.as_object().is_some_and(serde_json::Map::is_empty) || value.is_null();
+        !is_empty && !matches!(name, "managedFields" | "namespace")
+    };
+    if metadata.into_iter().any(|(name, value)| said(name, value)) {
+        let where_ = if review["metadata"]["namespace"].is_null() { "must be empty" } else { EMPTY_BUT_NAMESPACE };
+        found.invalid("metadata", review["metadata"].clone(), where_);
+    }
+}
+
+const EMPTY_BUT_NAMESPACE: &str = "must be empty except for namespace";
+
+/// A selector comes as text or taken apart. Operators that nobody knows pass, for newer clients. Source: KEP-4601.
+fn selector(found: &mut Violations, field: &str, selector: &Value) {
+    let raw = selector["rawSelector"].as_str().unwrap_or_default();
+    let requirements = selector["requirements"].as_array().map(Vec::as_slice).unwrap_or_default();
+    match (raw.is_empty(), requirements.is_empty()) {
+        (false, false) => {
+            found.invalid(format!("{field}.rawSelector"), raw, "may not specified at the same time as requirements");
+        }
+        (true, true) => {
+            let why = format!("when {field} is specified, requirements or rawSelector is required");
+            found.required(format!("{field}.requirements"), why);
+        }
+        _ => {}
+    }
+    for (at, requirement) in requirements.iter().enumerate() {
+        let at = |name: &str| format!("{field}.requirements[{at}].{name}");
+        let values = requirement["values"].as_array().map_or(0, Vec::len);
+        match requirement["operator"].as_str().unwrap_or_default() {
+            "In" | "NotIn" if values == 0 => {
+                found.required(at("values"), "must be specified when `operator` is 'In' or 'NotIn'");
+            }
+            "Exists" | "DoesNotExist" if values > 0 => {
+                found.forbidden(at("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+            }
+            _ => {}
+        }
+        let key = requirement["key"].as_str().unwrap_or_default();
+        if field.ends_with("fieldSelector") {
+            if key.is_empty() {
+                found.required(at("key"), "must be specified");
+            }
+        } else {
+            each_invalid(found, at("key"), key, names::qualified_name(key));
+        }
+    }
 }
 
 /// `Invalid`, if anything was found.

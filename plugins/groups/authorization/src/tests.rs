@@ -104,6 +104,41 @@ async fn access_is_reviewed() {
             invalid("spec.user"),
         ),
         (
+            "selectors",
+            kinds::self_subject_access_review::kind(),
+            "",
+            json!({"resourceAttributes": {
+                "verb": "get", "resource": "pods", "namespace": "blue",
+                "fieldSelector": {"rawSelector": "a=b"},
+                "labelSelector": {"requirements": [{"key": "a", "operator": "Later"}]},
+            }}),
+            Ok(json!({"allowed": true, "reason": "because"})),
+        ),
+        (
+            "a selector of nothing",
+            kinds::self_subject_access_review::kind(),
+            "",
+            json!({"resourceAttributes": {"verb": "get", "resource": "pods", "fieldSelector": {}}}),
+            invalid("spec.resourceAttributes.fieldSelector.requirements"),
+        ),
+        (
+            "a bad selector",
+            kinds::self_subject_access_review::kind(),
+            "",
+            json!({"resourceAttributes": {"verb": "get", "resource": "pods", "labelSelector": {
+                "requirements": [{"key": "a", "operator": "In"}, {"key": "a b", "operator": "Exists"}],
+            }}}),
+            Err((
+                422,
+                [0, 1]
+                    .map(|at| {
+                        let part = if at == 0 { "values" } else { "key" };
+                        format!("spec.resourceAttributes.labelSelector.requirements[{at}].{part}")
+                    })
+                    .to_vec(),
+            )),
+        ),
+        (
             "here",
             kinds::local_subject_access_review::kind(),
             "blue",
@@ -130,5 +165,23 @@ async fn access_is_reviewed() {
         ("rules of nowhere", kinds::self_subject_rules_review::kind(), "", json!({}), Err((400, vec![]))),
     ] {
         assert_eq!(review(kind, namespace, spec).await, expected, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn reviews_have_no_metadata() {
+    let (user, server) = (Subject::new("ann", &[]), TestServer(ManualClock::new()));
+    let spec = json!({"user": "ann", "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "blue"}});
+    for (metadata, is_good) in [
+        (json!(null), true),
+        (json!({"creationTimestamp": null}), true),
+        (json!({"name": "a"}), false),
+        (json!({"labels": {}}), true),
+        (json!({"labels": {"a": "b"}}), false),
+    ] {
+        let body = json!({"metadata": metadata, "spec": spec});
+        let call = Call { user: &user, namespace: "", body, dry_run: false, server: &server };
+        let answer = kinds::subject_access_review::kind().answer.expect("an answered kind").create(call).await;
+        assert_eq!(answer.is_ok(), is_good, "{metadata}");
     }
 }

@@ -198,7 +198,7 @@ pub(super) fn pod_level(found: &mut Violations, spec: &PodSpec, path: &str) {
 }
 
 /// What the sandbox costs.
-pub(super) fn overhead(found: &mut Violations, overhead: Option<&Amounts>, path: &str) {
+pub fn overhead(found: &mut Violations, overhead: Option<&Amounts>, path: &str) {
     for (name, value) in overhead.into_iter().flatten() {
         container_name(found, name, path);
         amount(found, name, value, &format!("{path}[{name}]"));

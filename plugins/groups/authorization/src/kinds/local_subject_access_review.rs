@@ -20,14 +20,14 @@ impl Answer for Review {
     async fn create(&self, call: Call<'_>) -> Result<Value, Status> {
         const KIND: &str = "LocalSubjectAccessReview";
         let spec = &call.body["spec"];
-        access::validate(KIND, spec, true)?;
         let mut found = Violations::default();
+        access::validate(&mut found, &call.body, true);
         if !spec["nonResourceAttributes"].is_null() {
             let value = spec["nonResourceAttributes"].clone();
             found.invalid("spec.nonResourceAttributes", value, "disallowed on this kind of request");
         }
         let namespace = spec["resourceAttributes"]["namespace"].as_str().unwrap_or_default();
-        if namespace != call.namespace {
+        if !spec["resourceAttributes"].is_null() && namespace != call.namespace {
             found.invalid("spec.resourceAttributes.namespace", namespace, "must match metadata.namespace");
         }
         access::refuse(KIND, &found)?;

@@ -7,9 +7,9 @@ use sdk_plugin::{Column, Kind, Strategy};
 const STRATEGIES: [&str; 1] = ["OldestEmulationVersion"];
 const COLUMNS: &[Column] = &[Column::NAME, Column::path("Holder", ".spec.holderIdentity"), Column::AGE];
 
-/// The row.
+/// The row. A PUT may create a lease, since leader election wants one request for both.
 pub fn kind() -> Kind {
-    Kind::of(LeaseStrategy).columns(COLUMNS).revision_required()
+    Kind::of(LeaseStrategy).columns(COLUMNS).revision_required().create_on_update()
 }
 
 struct LeaseStrategy;

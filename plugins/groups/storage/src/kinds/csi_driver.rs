@@ -1,10 +1,13 @@
 //! `CSIDriver`: what a volume driver can do.
 
-use sdk_api::k8s_openapi::api::storage::v1::CSIDriver;
+use sdk_api::k8s_openapi::api::storage::v1::{CSIDriver, TokenRequest};
 use sdk_api::{Violations, checks};
 use sdk_plugin::cells::{UNSET, strings};
 use sdk_plugin::{Column, Kind, Strategy};
 use serde_json::Value;
+
+const FS_GROUP_POLICIES: [&str; 3] = ["File", "None", "ReadWriteOnceWithFSType"];
+const MODES: [&str; 2] = ["Ephemeral", "Persistent"];
 
 const COLUMNS: &[Column] = &[
     Column::NAME,
@@ -51,23 +54,86 @@ impl Strategy for CsiDriverStrategy {
 
     fn validate(&self, new: &CSIDriver, old: Option<&CSIDriver>) -> Violations {
         let mut found = Violations::default();
-        for (at, mode) in new.spec.volume_lifecycle_modes.iter().flatten().enumerate() {
-            if !matches!(mode.as_str(), "Persistent" | "Ephemeral") {
-                let field = format!("spec.volumeLifecycleModes[{at}]");
-                found.not_supported(field, mode.as_str(), &["Ephemeral", "Persistent"]);
-            }
+        let spec = &new.spec;
+        if let Some(policy) = spec.fs_group_policy.as_deref().filter(|policy| !FS_GROUP_POLICIES.contains(policy)) {
+            found.not_supported("spec.fsGroupPolicy", policy, &FS_GROUP_POLICIES);
         }
-        if let Some(policy) = new.spec.fs_group_policy.as_deref()
-            && !matches!(policy, "ReadWriteOnceWithFSType" | "File" | "None")
-        {
-            found.not_supported("spec.fsGroupPolicy", policy, &["ReadWriteOnceWithFSType", "File", "None"]);
+        token_requests(&mut found, spec.token_requests.as_deref().unwrap_or_default());
+        for mode in spec.volume_lifecycle_modes.iter().flatten().filter(|mode| !MODES.contains(&mode.as_str())) {
+            found.not_supported("spec.volumeLifecycleModes", mode.as_str(), &MODES);
+        }
+        if let Some(seconds) = spec.node_allocatable_update_period_seconds.filter(|seconds| *seconds < 10) {
+            let why = "must be greater than or equal to 10 seconds";
+            found.invalid("spec.nodeAllocatableUpdatePeriodSeconds", seconds, why);
         }
         if let Some(old) = old {
             let (new, old) = (&new.spec, &old.spec);
-            checks::unchanged(&mut found, "spec.attachRequired", &new.attach_required, &old.attach_required);
+            // The path is upstream's.
+            checks::unchanged(&mut found, "spec.attachedRequired", &new.attach_required, &old.attach_required);
             let (new, old) = (&new.volume_lifecycle_modes, &old.volume_lifecycle_modes);
             checks::unchanged(&mut found, "spec.volumeLifecycleModes", new, old);
         }
         found
+    }
+}
+
+/// Tokens that a driver wants of its pods, one an audience.
+fn token_requests(found: &mut Violations, requests: &[TokenRequest]) {
+    for (at, request) in requests.iter().enumerate() {
+        let field = format!("spec.tokenRequests[{at}]");
+        if requests[..at].iter().any(|earlier| earlier.audience == request.audience) {
+            found.duplicate(format!("{field}.audience"), request.audience.as_str());
+            continue;
+        }
+        let why = match request.expiration_seconds {
+            Some(seconds) if seconds < 600 => "may not specify a duration less than 10 minutes",
+            Some(seconds) if seconds > 1 << 32 => "may not specify a duration larger than 2^32 seconds",
+            _ => continue,
+        };
+        found.invalid(format!("{field}.expirationSeconds"), request.expiration_seconds.unwrap_or(0), why);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn driver(spec: Value) -> CSIDriver {
+        let mut driver = serde_json::from_value(json!({"metadata": {"name": "d.io"}, "spec": spec})).unwrap();
+        CsiDriverStrategy.default(&mut driver);
+        driver
+    }
+
+    #[test]
+    fn drivers_are_checked() {
+        for (case, spec, wrong) in [
+            ("plain", json!({}), vec![]),
+            ("an unknown mode", json!({"volumeLifecycleModes": ["Forever"]}), vec!["spec.volumeLifecycleModes"]),
+            ("an unknown policy", json!({"fsGroupPolicy": "Maybe"}), vec!["spec.fsGroupPolicy"]),
+            (
+                "asked too often",
+                json!({"nodeAllocatableUpdatePeriodSeconds": 9}),
+                vec!["spec.nodeAllocatableUpdatePeriodSeconds"],
+            ),
+            (
+                "tokens",
+                json!({"tokenRequests": [
+                    {"audience": "a", "expirationSeconds": 599}, {"audience": "a"},
+                    {"audience": "b", "expirationSeconds": 4_294_967_297_i64}, {"audience": ""},
+                ]}),
+                vec![
+                    "spec.tokenRequests[0].expirationSeconds",
+                    "spec.tokenRequests[1].audience",
+                    "spec.tokenRequests[2].expirationSeconds",
+                ],
+            ),
+        ] {
+            assert_eq!(CsiDriverStrategy.validate(&driver(spec), None).fields(), wrong, "{case}");
+        }
+        let changed = driver(json!({"attachRequired": false, "volumeLifecycleModes": ["Ephemeral"]}));
+        let found = CsiDriverStrategy.validate(&changed, Some(&driver(json!({}))));
+        assert_eq!(found.fields(), ["spec.attachedRequired", "spec.volumeLifecycleModes"]);
     }
 }

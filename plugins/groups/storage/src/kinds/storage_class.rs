@@ -1,10 +1,16 @@
 //! `StorageClass`: how volumes of a class are made.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
+use sdk_api::domains::each_invalid;
+use sdk_api::k8s_openapi::api::core::v1::TopologySelectorTerm;
 use sdk_api::k8s_openapi::api::storage::v1::StorageClass;
 use sdk_api::{Violations, checks, names};
 use sdk_plugin::{Column, Kind, Strategy};
 use serde_json::Value;
+
+use super::drivers;
 
 /// Marks the class that claims without one get.
 pub const IS_DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
@@ -45,17 +51,8 @@ impl Strategy for StorageClassStrategy {
 
     fn validate(&self, new: &StorageClass, old: Option<&StorageClass>) -> Violations {
         let mut found = Violations::default();
-        if new.provisioner.is_empty() {
-            found.required("provisioner", "");
-        }
-        for problem in names::qualified_name(&new.provisioner.to_lowercase()) {
-            if !new.provisioner.is_empty() {
-                found.invalid("provisioner", new.provisioner.as_str(), problem);
-            }
-        }
-        if new.parameters.iter().flatten().any(|(key, _)| key.is_empty()) {
-            found.invalid("parameters", "", "field can not be empty.");
-        }
+        drivers::provisioner(&mut found, "provisioner", &new.provisioner);
+        drivers::parameters(&mut found, new.parameters.as_ref(), false);
         match new.reclaim_policy.as_deref() {
             None | Some("Delete" | "Retain") => {}
             Some(other) => found.not_supported("reclaimPolicy", other, &["Delete", "Retain"]),
@@ -65,17 +62,7 @@ impl Strategy for StorageClassStrategy {
             Some("Immediate" | "WaitForFirstConsumer") => {}
             Some(other) => found.not_supported("volumeBindingMode", other, &["Immediate", "WaitForFirstConsumer"]),
         }
-        for (at, term) in new.allowed_topologies.iter().flatten().enumerate() {
-            for (e, requirement) in term.match_label_expressions.iter().flatten().enumerate() {
-                let field = format!("allowedTopologies[{at}].matchLabelExpressions[{e}]");
-                if requirement.values.is_empty() {
-                    found.required(format!("{field}.values"), "");
-                }
-                for problem in names::qualified_name(&requirement.key) {
-                    found.invalid(format!("{field}.key"), requirement.key.as_str(), problem);
-                }
-            }
-        }
+        topologies(&mut found, new.allowed_topologies.as_deref().unwrap_or_default());
         if let Some(old) = old {
             if new.parameters != old.parameters {
                 found.forbidden("parameters", "updates to parameters are forbidden.");
@@ -89,6 +76,33 @@ impl Strategy for StorageClassStrategy {
             checks::unchanged(&mut found, "volumeBindingMode", &new.volume_binding_mode, &old.volume_binding_mode);
         }
         found
+    }
+}
+
+/// Where volumes may be: each key once in a term, each value once, and no term twice.
+fn topologies(found: &mut Violations, terms: &[TopologySelectorTerm]) {
+    let mut seen = Vec::new();
+    for (at, term) in terms.iter().enumerate() {
+        let field = format!("allowedTopologies[{at}].matchLabelExpressions");
+        let mut keys = BTreeMap::new();
+        for (at, requirement) in term.match_label_expressions.iter().flatten().enumerate() {
+            let field = format!("{field}[{at}]");
+            let (key, values) = (requirement.key.as_str(), &requirement.values);
+            if values.is_empty() {
+                found.required(format!("{field}.values"), "");
+            }
+            for (at, value) in values.iter().enumerate().filter(|(at, value)| values[..*at].contains(value)) {
+                found.duplicate(format!("{field}.values[{at}]"), value.as_str());
+            }
+            each_invalid(found, format!("{field}.key"), key, names::qualified_name(key));
+            if keys.insert(key, values.iter().collect::<BTreeSet<_>>()).is_some() {
+                found.duplicate(format!("{field}.key"), key);
+            }
+        }
+        if seen.contains(&keys) {
+            found.duplicate(field, "");
+        }
+        seen.push(keys);
     }
 }
 
@@ -112,6 +126,28 @@ mod tests {
             ("plain", json!({"provisioner": "example.com/disk"}), false, vec![]),
             ("no provisioner", json!({}), false, vec!["provisioner"]),
             ("a bad policy", json!({"provisioner": "p", "reclaimPolicy": "Recycle"}), false, vec!["reclaimPolicy"]),
+            ("an empty key", json!({"provisioner": "p", "parameters": {"": "x"}}), false, vec!["parameters"]),
+            (
+                "too much to say",
+                json!({"provisioner": "p", "parameters": {"a": "x".repeat(256 << 10)}}),
+                false,
+                vec!["parameters"],
+            ),
+            (
+                "topologies",
+                json!({"provisioner": "p", "allowedTopologies": [
+                    {"matchLabelExpressions": [{"key": "zone", "values": ["a", "b"]}]},
+                    {"matchLabelExpressions": [{"key": "zone", "values": ["b", "a"]}]},
+                    {"matchLabelExpressions": [{"key": "zone", "values": ["a", "a"]}, {"key": "zone", "values": []}]},
+                ]}),
+                false,
+                vec![
+                    "allowedTopologies[1].matchLabelExpressions",
+                    "allowedTopologies[2].matchLabelExpressions[0].values[1]",
+                    "allowedTopologies[2].matchLabelExpressions[1].values",
+                    "allowedTopologies[2].matchLabelExpressions[1].key",
+                ],
+            ),
             ("a bad mode", json!({"provisioner": "p", "volumeBindingMode": "Never"}), false, vec!["volumeBindingMode"]),
             (
                 "same again, now expandable",
