@@ -92,6 +92,17 @@ pub fn labels<'a>(
 
 /// A label selector of an object.
 pub fn label_selector(found: &mut Violations, field: impl Display, selector: &metav1::LabelSelector) {
+    label_selector_with(found, field, selector, false);
+}
+
+/// The same, where the values of expressions may be no label values because the stored object has such already.
+/// Source: `AllowInvalidLabelValueInSelector`.
+pub fn label_selector_with(
+    found: &mut Violations,
+    field: impl Display,
+    selector: &metav1::LabelSelector,
+    values_unchecked: bool,
+) {
     labels(found, format!("{field}.matchLabels"), selector.match_labels.iter().flatten());
     for (at, term) in selector.match_expressions.iter().flatten().enumerate() {
         let field = format!("{field}.matchExpressions[{at}]");
@@ -110,7 +121,7 @@ pub fn label_selector(found: &mut Violations, field: impl Display, selector: &me
         for problem in names::qualified_name(&term.key) {
             found.invalid(format!("{field}.key"), term.key.as_str(), problem);
         }
-        for (at, value) in values.iter().enumerate() {
+        for (at, value) in values.iter().enumerate().filter(|_| !values_unchecked) {
             for problem in names::label_value(value) {
                 found.invalid(format!("{field}.values[{at}]"), value.as_str(), problem);
             }

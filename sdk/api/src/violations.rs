@@ -117,6 +117,12 @@ impl Violations {
         self.push(Problem::NotSupported, field, value.into(), format!("supported values: {}", list.join(", ")));
     }
 
+    /// The same, listed in the given order, where upstream keeps a list of its own.
+    pub fn not_supported_in_order(&mut self, field: impl fmt::Display, value: impl Into<Value>, supported: &[&str]) {
+        let list: Vec<_> = supported.iter().map(|s| format!("{s:?}")).collect();
+        self.push(Problem::NotSupported, field, value.into(), format!("supported values: {}", list.join(", ")));
+    }
+
     pub fn duplicate(&mut self, field: impl fmt::Display, value: impl Into<Value>) {
         self.push(Problem::Duplicate, field, value.into(), "");
     }
@@ -137,6 +143,16 @@ impl Violations {
 
     pub fn not_found(&mut self, field: impl fmt::Display, value: impl Into<Value>) {
         self.push(Problem::NotFound, field, value.into(), "");
+    }
+
+    /// The same, with a word on what there is.
+    pub fn not_found_among(&mut self, field: impl fmt::Display, value: impl Into<Value>, detail: impl fmt::Display) {
+        self.push(Problem::NotFound, field, value.into(), detail);
+    }
+
+    /// A duplicate, with a word on what must be unique.
+    pub fn duplicate_because(&mut self, field: impl fmt::Display, value: impl Into<Value>, detail: impl fmt::Display) {
+        self.push(Problem::Duplicate, field, value.into(), detail);
     }
 
     /// Adds what another check found.

@@ -163,7 +163,7 @@ fn http_defaults(get: &mut HTTPGetAction) {
 const FILE_MODE: i32 = 0o644;
 
 fn volume_defaults(volume: &mut Volume) {
-    if crate::validate::volume::sources(volume).is_empty() {
+    if crate::validate::volume::sources_of(volume).is_empty() {
         volume.empty_dir = Some(Default::default());
     }
     if let Some(secret) = &mut volume.secret {

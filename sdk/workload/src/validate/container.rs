@@ -1,41 +1,57 @@
 //! Containers and init containers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use sdk_api::k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec, Volume, VolumeMount};
 use sdk_api::{Violations, names};
 
-use super::{each_invalid, env, handler, one_of, one_of_if_set, resources, security, volume};
+use super::{Options, each_invalid, env, handler, one_of, one_of_if_set, one_of_in_order, resources, security, volume};
 use crate::requests::is_sidecar;
 
 /// The volumes of a pod by name.
 pub(super) type Volumes<'a> = BTreeMap<&'a str, &'a Volume>;
 
-pub(super) fn containers(found: &mut Violations, spec: &PodSpec, volumes: &Volumes<'_>, path: &str) {
+pub(super) fn containers(
+    found: &mut Violations,
+    spec: &PodSpec,
+    volumes: &Volumes<'_>,
+    path: &str,
+    options: Options<'_>,
+) {
     if spec.containers.is_empty() {
-        found.required(path, "");
+        return found.required(path, "");
     }
     let mut seen = BTreeSet::new();
     for (i, container) in spec.containers.iter().enumerate() {
         let path = format!("{path}[{i}]");
-        common(found, container, spec, volumes, &path);
+        common(found, container, spec, volumes, &path, options);
         unique_name(found, &container.name, &mut seen, &path);
         handler::lifecycle(found, container.lifecycle.as_ref(), spec, &format!("{path}.lifecycle"));
         handler::probes(found, container, spec, &path);
         restart(found, container, &path);
     }
-    host_ports(found, &spec.containers, path);
+    let mut taken = BTreeSet::new();
+    for (i, container) in spec.containers.iter().enumerate() {
+        host_ports_of(found, container, &format!("{path}[{i}]"), &mut taken);
+    }
 }
 
-pub(super) fn init_containers(found: &mut Violations, spec: &PodSpec, volumes: &Volumes<'_>, path: &str) {
+pub(super) fn init_containers(
+    found: &mut Violations,
+    spec: &PodSpec,
+    volumes: &Volumes<'_>,
+    path: &str,
+    options: Options<'_>,
+) {
     let mut seen: BTreeSet<&str> = spec.containers.iter().map(|container| container.name.as_str()).collect();
     let init = spec.init_containers.as_deref().unwrap_or_default();
     for (i, container) in init.iter().enumerate() {
         let path = format!("{path}[{i}]");
-        common(found, container, spec, volumes, &path);
-        unique_name(found, &container.name, &mut seen, &path);
+        common(found, container, spec, volumes, &path, options);
         restart(found, container, &path);
+        unique_name(found, &container.name, &mut seen, &path);
+        // They run one after the other, so only their own ports can collide.
+        host_ports_of(found, container, &path, &mut BTreeSet::new());
         if is_sidecar(container) {
             handler::lifecycle(found, container.lifecycle.as_ref(), spec, &format!("{path}.lifecycle"));
             handler::probes(found, container, spec, &path);
@@ -53,7 +69,6 @@ pub(super) fn init_containers(found: &mut Violations, spec: &PodSpec, volumes: &
             }
         }
     }
-    host_ports(found, init, path);
 }
 
 fn unique_name<'a>(found: &mut Violations, name: &'a str, seen: &mut BTreeSet<&'a str>, path: &str) {
@@ -63,7 +78,14 @@ fn unique_name<'a>(found: &mut Violations, name: &'a str, seen: &mut BTreeSet<&'
 }
 
 /// What holds for containers of every sort.
-pub(super) fn common(found: &mut Violations, c: &Container, spec: &PodSpec, volumes: &Volumes<'_>, path: &str) {
+pub(super) fn common(
+    found: &mut Violations,
+    c: &Container,
+    spec: &PodSpec,
+    volumes: &Volumes<'_>,
+    path: &str,
+    options: Options<'_>,
+) {
     let at = |field: &str| format!("{path}.{field}");
     if c.name.is_empty() {
         found.required(at("name"), "");
@@ -73,29 +95,36 @@ pub(super) fn common(found: &mut Violations, c: &Container, spec: &PodSpec, volu
     let image = c.image.as_deref().unwrap_or_default();
     if image.is_empty() {
         found.required(at("image"), "");
-    } else if image.trim() != image {
+    } else if options.pod.is_some() && image.trim() != image {
         found.invalid(at("image"), image, "must not have leading or trailing whitespace");
     }
-    let policies = ["FallbackToLogsOnError", "File"];
-    one_of(found, &at("terminationMessagePolicy"), c.termination_message_policy.as_deref(), &policies);
-    ports(found, c.ports.as_deref().unwrap_or_default(), spec, &at("ports"));
+    let policies = ["File", "FallbackToLogsOnError"];
+    one_of_in_order(found, &at("terminationMessagePolicy"), c.termination_message_policy.as_deref(), &policies);
+    ports(found, c.ports.as_deref().unwrap_or_default(), &at("ports"));
     env::variables(found, c.env.as_deref().unwrap_or_default(), volumes, &at("env"));
     env::sources(found, c.env_from.as_deref().unwrap_or_default(), &at("envFrom"));
     mounts(found, c, volumes, &at("volumeMounts"));
     devices(found, c, volumes, &at("volumeDevices"));
     one_of(found, &at("imagePullPolicy"), c.image_pull_policy.as_deref(), &["Always", "IfNotPresent", "Never"]);
-    resources::requirements(found, c.resources.as_ref(), spec, &at("resources"));
+    resources::requirements(found, c.resources.as_ref(), spec, &at("resources"), options);
+    resize_policy(found, c, spec, &at("resizePolicy"));
+    security::container(found, c.security_context.as_ref(), spec, &at("securityContext"));
+}
+
+/// Source: KEP-1287.
+fn resize_policy(found: &mut Violations, container: &Container, spec: &PodSpec, path: &str) {
     let mut seen = BTreeSet::new();
-    for (i, policy) in c.resize_policy.iter().flatten().enumerate() {
-        let path = format!("{}[{i}]", at("resizePolicy"));
-        one_of(found, &format!("{path}.resourceName"), Some(&policy.resource_name), &["cpu", "memory"]);
-        let restart = ["NotRequired", "RestartContainer"];
-        one_of(found, &format!("{path}.restartPolicy"), Some(&policy.restart_policy), &restart);
+    for (i, policy) in container.resize_policy.iter().flatten().enumerate() {
         if !seen.insert(&policy.resource_name) {
-            found.duplicate(&path, policy.resource_name.as_str());
+            found.duplicate(format!("{path}[{i}]"), policy.resource_name.as_str());
+        }
+        one_of(found, path, Some(&policy.resource_name), &["cpu", "memory"]);
+        one_of(found, path, Some(&policy.restart_policy), &["NotRequired", "RestartContainer"]);
+        if spec.restart_policy.as_deref() == Some("Never") && policy.restart_policy != "NotRequired" {
+            let why = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            found.invalid(path, policy.restart_policy.as_str(), why);
         }
     }
-    security::container(found, c.security_context.as_ref(), spec, &at("securityContext"));
 }
 
 fn restart(found: &mut Violations, container: &Container, path: &str) {
@@ -107,7 +136,7 @@ fn restart(found: &mut Violations, container: &Container, path: &str) {
     }
     if policy.is_none() {
         let why = "must specify restartPolicy when restart rules are used";
-        found.required(format!("{path}.restartPolicy"), why);
+        return found.required(format!("{path}.restartPolicy"), why);
     }
     let path = format!("{path}.restartPolicyRules");
     if rules.len() > 20 {
@@ -131,7 +160,7 @@ fn restart(found: &mut Violations, container: &Container, path: &str) {
     }
 }
 
-fn ports(found: &mut Violations, ports: &[ContainerPort], spec: &PodSpec, path: &str) {
+fn ports(found: &mut Violations, ports: &[ContainerPort], path: &str) {
     let mut seen = BTreeSet::new();
     for (i, port) in ports.iter().enumerate() {
         let at = |field: &str| format!("{path}[{i}].{field}");
@@ -155,28 +184,18 @@ fn ports(found: &mut Violations, ports: &[ContainerPort], spec: &PodSpec, path: 
             for why in names::port_number(i64::from(host)) {
                 found.invalid(at("hostPort"), host, why);
             }
-            if spec.host_network == Some(true) && host != port.container_port {
-                let why = "must match `hostPort` when `hostNetwork` is true";
-                found.invalid(at("containerPort"), port.container_port, why);
-            }
         }
         one_of(found, &at("protocol"), port.protocol.as_deref(), &["SCTP", "TCP", "UDP"]);
-        if let Some(ip) = port.host_ip.as_deref().filter(|ip| !ip.is_empty() && ip.parse::<IpAddr>().is_err()) {
-            found.invalid(at("hostIP"), ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
-        }
     }
 }
 
-fn host_ports(found: &mut Violations, containers: &[Container], path: &str) {
-    let mut taken = BTreeSet::new();
-    for (c, container) in containers.iter().enumerate() {
-        for (i, port) in container.ports.iter().flatten().enumerate() {
-            let Some(number) = port.host_port.filter(|port| *port != 0) else { continue };
-            let text = |field: &Option<String>| field.clone().unwrap_or_default();
-            let wanted = format!("{}/{}/{number}", text(&port.protocol), text(&port.host_ip));
-            if !taken.insert(wanted.clone()) {
-                found.duplicate(format!("{path}[{c}].ports[{i}].hostPort"), wanted);
-            }
+fn host_ports_of(found: &mut Violations, container: &Container, path: &str, taken: &mut BTreeSet<String>) {
+    for (i, port) in container.ports.iter().flatten().enumerate() {
+        let Some(number) = port.host_port.filter(|port| *port != 0) else { continue };
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        let wanted = format!("{}/{}/{number}", text(&port.protocol), text(&port.host_ip));
+        if !taken.insert(wanted.clone()) {
+            found.duplicate(format!("{path}.ports[{i}].hostPort"), wanted);
         }
     }
 }
@@ -205,12 +224,20 @@ fn mounts(found: &mut Violations, container: &Container, volumes: &Volumes<'_>, 
             let why = "must not already exist as a path in volumeDevices";
             found.invalid(at("mountPath"), mount.mount_path.as_str(), why);
         }
-        sub_paths(found, mount, &format!("{path}[{i}]"));
-        propagation(found, mount, container, &format!("{path}[{i}]"));
+        if volumes.get(mount.name.as_str()).is_some_and(|volume| volume.image.is_some()) {
+            for (field, part) in [("subPath", &mount.sub_path), ("subPathExpr", &mount.sub_path_expr)] {
+                if let Some(part) = part.as_deref().filter(|part| !part.is_empty()) {
+                    found.invalid(at(field), part, "not allowed in image volume sources");
+                }
+            }
+        }
+        sub_paths(found, mount, path, &at("subPathExpr"));
+        propagation(found, mount, container, path);
     }
 }
 
-fn sub_paths(found: &mut Violations, mount: &VolumeMount, path: &str) {
+/// `path` is that of all mounts: upstream names no single one here, and clients match its words.
+fn sub_paths(found: &mut Violations, mount: &VolumeMount, path: &str, own_expression: &str) {
     let filled = |field: &Option<String>| field.clone().filter(|text| !text.is_empty());
     let sub_path = filled(&mount.sub_path);
     if let Some(sub) = &sub_path {
@@ -219,7 +246,7 @@ fn sub_paths(found: &mut Violations, mount: &VolumeMount, path: &str) {
     if let Some(expression) = filled(&mount.sub_path_expr) {
         let path = format!("{path}.subPathExpr");
         if sub_path.is_some() {
-            found.invalid(&path, expression.as_str(), "subPathExpr and subPath are mutually exclusive");
+            found.invalid(own_expression, expression.as_str(), "subPathExpr and subPath are mutually exclusive");
         }
         volume::descending(found, &expression, &path);
     }
@@ -253,7 +280,7 @@ fn devices(found: &mut Violations, container: &Container, volumes: &Volumes<'_>,
         if device.name.is_empty() {
             found.required(at("name"), "");
         }
-        if !seen.insert(&device.name) {
+        if !device.name.is_empty() && !seen.insert(&device.name) {
             found.invalid(at("name"), device.name.as_str(), "must be unique");
         }
         match volumes.get(device.name.as_str()) {
@@ -264,11 +291,24 @@ fn devices(found: &mut Violations, container: &Container, volumes: &Volumes<'_>,
             }
             Some(_) => {}
         }
-        if device.device_path.is_empty() {
+        let target = device.device_path.as_str();
+        if target.is_empty() {
             found.required(at("devicePath"), "");
-        } else if !paths.insert(&device.device_path) {
-            found.invalid(at("devicePath"), device.device_path.as_str(), "must be unique");
         }
-        volume::no_backsteps(found, &device.device_path, &at("devicePath"));
+        if paths.contains(target) {
+            found.invalid(at("devicePath"), target, "must be unique");
+        }
+        if target.split('/').any(|part| part == "..") {
+            found.invalid(at("devicePath"), target, "can not contain backsteps ('..')");
+        } else {
+            paths.insert(target);
+        }
+        let mut mounts = container.volume_mounts.iter().flatten();
+        if mounts.clone().any(|mount| mount.name == device.name) {
+            found.invalid(at("name"), device.name.as_str(), "must not already exist in volumeMounts");
+        }
+        if mounts.any(|mount| mount.mount_path == target) {
+            found.invalid(at("devicePath"), target, "must not already exist as a path in volumeMounts");
+        }
     }
 }

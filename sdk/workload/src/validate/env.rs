@@ -117,46 +117,56 @@ pub(super) fn field_ref(found: &mut Violations, field: &ObjectFieldSelector, is_
     if field.api_version.as_deref().unwrap_or_default().is_empty() {
         return found.required(format!("{path}.apiVersion"), "");
     }
-    let path = format!("{path}.fieldPath");
+    let field_path = format!("{path}.fieldPath");
     let text = field.field_path.as_str();
     if text.is_empty() {
-        return found.required(path, "");
+        return found.required(field_path, "");
+    }
+    let unsupported = |found: &mut Violations, why: String| {
+        found.invalid(&field_path, text, format!("error converting fieldPath: {why}"));
+    };
+    if let Some(version) = field.api_version.as_deref().filter(|version| *version != "v1") {
+        return unsupported(found, format!("unsupported pod version: {version}"));
     }
     if let Some((map, key)) = text.strip_suffix("']").and_then(|text| text.split_once("['")) {
         return match map {
-            "metadata.annotations" => each_invalid(found, &path, key, names::qualified_name(&key.to_lowercase())),
-            "metadata.labels" => each_invalid(found, &path, key, names::qualified_name(key)),
-            _ => found.invalid(&path, map, "does not support subscript"),
+            "metadata.annotations" => each_invalid(found, path, key, names::qualified_name(&key.to_lowercase())),
+            "metadata.labels" => each_invalid(found, path, key, names::qualified_name(key)),
+            _ => unsupported(found, format!("field label does not support subscript: {text}")),
         };
     }
-    let known = ENV_FIELDS.contains(&text) || VOLUME_FIELDS.contains(&text) || text == "spec.restartPolicy";
+    let other = ["spec.restartPolicy", "spec.schedulerName", "status.phase", "spec.host"];
+    let known = ENV_FIELDS.contains(&text) || VOLUME_FIELDS.contains(&text) || other.contains(&text);
     let allowed: &[&str] = if is_env { &ENV_FIELDS } else { &VOLUME_FIELDS };
     if !known {
-        found.invalid(path, text, format!("error converting fieldPath: field label not supported: {text}"));
+        unsupported(found, format!("field label not supported: {text}"));
     } else if !allowed.contains(&text) {
-        found.not_supported(path, text, allowed);
+        found.not_supported(field_path, text, allowed);
     }
 }
 
 /// A container's request or limit, for a variable or a file of a volume.
 pub(super) fn resource_ref(found: &mut Violations, field: &ResourceFieldSelector, in_volume: bool, path: &str) {
-    if in_volume && field.container_name.as_deref().unwrap_or_default().is_empty() {
-        return found.required(format!("{path}.containerName"), "");
-    }
     let resource = field.resource.as_str();
-    if resource.is_empty() {
-        return found.required(format!("{path}.resource"), "");
-    }
     let huge = resource.starts_with("limits.hugepages-") || resource.starts_with("requests.hugepages-");
-    if !RESOURCES.contains(&resource) && !huge {
-        return found.not_supported(format!("{path}.resource"), resource, &RESOURCES);
+    if in_volume && field.container_name.as_deref().unwrap_or_default().is_empty() {
+        found.required(format!("{path}.containerName"), "");
+    } else if resource.is_empty() {
+        found.required(format!("{path}.resource"), "");
+    } else if !RESOURCES.contains(&resource) && !huge {
+        found.not_supported(format!("{path}.resource"), resource, &RESOURCES);
     }
     let Some(divisor) = field.divisor.as_ref().map(Quantity::of).filter(|divisor| !divisor.is_zero()) else { return };
-    let (of, allowed): (_, &[&str]) =
-        if resource.ends_with(".cpu") { ("cpu", &["1m", "1"]) } else { ("memory", &BYTE_DIVISORS) };
-    if !allowed.iter().any(|text| text.parse() == Ok(divisor)) {
-        let of = if resource.ends_with("-storage") { "local ephemeral storage" } else { of };
-        let why = format!("only divisor's values {} are supported with the {of} resource", allowed.join(", "));
+    let (allowed, of): (&[&str], _) = match resource {
+        "limits.cpu" | "requests.cpu" => (&["1m", "1"], "cpu"),
+        "limits.memory" | "requests.memory" => (&BYTE_DIVISORS, "memory"),
+        "limits.ephemeral-storage" | "requests.ephemeral-storage" => (&BYTE_DIVISORS, "local ephemeral storage"),
+        _ if huge => (&BYTE_DIVISORS, "hugepages"),
+        _ => return,
+    };
+    if !allowed.contains(&divisor.to_string().as_str()) {
+        let listed = if of == "cpu" { "1m and 1".to_owned() } else { allowed.join(", ") };
+        let why = format!("only divisor's values {listed} are supported with the {of} resource");
         found.invalid(format!("{path}.divisor"), resource, why);
     }
 }
@@ -172,7 +182,10 @@ pub(super) fn sources(found: &mut Violations, sources: &[EnvFromSource], path: &
         let mut count = 0;
         let mut name = |kind: &str, name: &str| {
             count += 1;
-            each_invalid(found, &format!("{at}.{kind}.name"), name, names::dns1123_subdomain(name));
+            match name {
+                "" => found.required(format!("{at}.{kind}.name"), ""),
+                name => each_invalid(found, &format!("{at}.{kind}.name"), name, names::dns1123_subdomain(name)),
+            }
         };
         if let Some(map) = &source.config_map_ref {
             name("configMapRef", &map.name);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use sdk_api::Violations;
 use sdk_api::k8s_openapi::api::core::v1::{Container, EphemeralContainer, PodSpec};
 
+use super::Options;
 use super::container::{Volumes, common};
 
 macro_rules! same_fields {
@@ -50,13 +51,19 @@ pub(crate) fn from_container(container: Container, target: Option<String>) -> Ep
     same_fields!(container => EphemeralContainer { target_container_name: target, })
 }
 
-pub(super) fn ephemeral_containers(found: &mut Violations, spec: &PodSpec, volumes: &Volumes<'_>, path: &str) {
+pub(super) fn ephemeral_containers(
+    found: &mut Violations,
+    spec: &PodSpec,
+    volumes: &Volumes<'_>,
+    path: &str,
+    options: Options<'_>,
+) {
     let others = spec.containers.iter().chain(spec.init_containers.iter().flatten());
     let mut seen: BTreeSet<&str> = others.map(|container| container.name.as_str()).collect();
     for (i, ephemeral) in spec.ephemeral_containers.iter().flatten().enumerate() {
         let path = format!("{path}[{i}]");
-        common(found, &as_container(ephemeral), spec, volumes, &path);
-        if !ephemeral.name.is_empty() && !seen.insert(&ephemeral.name) {
+        common(found, &as_container(ephemeral), spec, volumes, &path, options);
+        if !seen.insert(&ephemeral.name) {
             found.duplicate(format!("{path}.name"), ephemeral.name.as_str());
         }
         if let Some(target) = ephemeral.target_container_name.as_deref().filter(|target| !target.is_empty()) {
@@ -67,14 +74,15 @@ pub(super) fn ephemeral_containers(found: &mut Violations, spec: &PodSpec, volum
         }
         let resources = ephemeral.resources.as_ref();
         for (field, set) in [
-            ("lifecycle", ephemeral.lifecycle.is_some()),
-            ("livenessProbe", ephemeral.liveness_probe.is_some()),
             ("ports", ephemeral.ports.as_ref().is_some_and(|ports| !ports.is_empty())),
-            ("readinessProbe", ephemeral.readiness_probe.is_some()),
-            ("resizePolicy", ephemeral.resize_policy.as_ref().is_some_and(|policy| !policy.is_empty())),
             ("resources", resources.is_some_and(|r| r.limits.is_some() || r.requests.is_some() || r.claims.is_some())),
+            ("resizePolicy", ephemeral.resize_policy.as_ref().is_some_and(|policy| !policy.is_empty())),
             ("restartPolicy", ephemeral.restart_policy.is_some()),
+            ("restartPolicyRules", ephemeral.restart_policy_rules.as_ref().is_some_and(|rules| !rules.is_empty())),
+            ("livenessProbe", ephemeral.liveness_probe.is_some()),
+            ("readinessProbe", ephemeral.readiness_probe.is_some()),
             ("startupProbe", ephemeral.startup_probe.is_some()),
+            ("lifecycle", ephemeral.lifecycle.is_some()),
         ] {
             if set {
                 found.forbidden(format!("{path}.{field}"), "cannot be set for an Ephemeral Container");

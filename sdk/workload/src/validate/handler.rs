@@ -141,10 +141,11 @@ pub(super) fn probes(found: &mut Violations, container: &Container, spec: &PodSp
         }
         if let Some(seconds) = probe.termination_grace_period_seconds {
             let path = format!("{path}.terminationGracePeriodSeconds");
+            if seconds <= 0 {
+                found.invalid(&path, seconds, "must be greater than 0");
+            }
             if !must_be_one {
                 found.invalid(path, seconds, "must not be set for readinessProbes");
-            } else if seconds <= 0 {
-                found.invalid(path, seconds, "must be greater than 0");
             }
         }
     }

@@ -7,7 +7,7 @@ use sdk_api::k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuant
 use sdk_api::quantity::WRONG_FORMAT;
 use sdk_api::{Quantity, Violations, names};
 
-use super::each_invalid;
+use super::{Options, each_invalid};
 use crate::requests::{pod_limits, pod_requests};
 
 type Amounts = BTreeMap<String, ApiQuantity>;
@@ -68,15 +68,22 @@ fn is_standard(name: &str) -> bool {
     matches!(plain, "cpu" | "memory" | "ephemeral-storage" | "storage") || is_hugepages(plain) || is_counted(name)
 }
 
-fn container_name(found: &mut Violations, name: &str, path: &str) {
+/// What a container, pod or quota may name: a standard resource, or one with a domain.
+pub fn name(found: &mut Violations, name: &str, path: &str) -> bool {
     let wrong = names::qualified_name(name);
-    if !wrong.is_empty() {
-        return each_invalid(found, path, name, wrong);
+    let fits = wrong.is_empty();
+    each_invalid(found, path, name, wrong);
+    if fits && !name.contains('/') && !is_standard(name) {
+        found.invalid(path, name, "must be a standard resource type or fully qualified");
+        return false;
     }
+    fits
+}
+
+/// What a container may ask for.
+pub fn container_name(found: &mut Violations, name: &str, path: &str) {
+    self::name(found, name, path);
     if !name.contains('/') {
-        if !is_standard(name) {
-            found.invalid(path, name, "must be a standard resource type or fully qualified");
-        }
         if !matches!(name, "cpu" | "memory" | "ephemeral-storage") && !is_hugepages(name) {
             found.invalid(path, name, "must be a standard resource for containers");
         }
@@ -91,26 +98,47 @@ pub(super) fn requirements(
     resources: Option<&ResourceRequirements>,
     spec: &PodSpec,
     path: &str,
+    options: Options<'_>,
 ) {
     let Some(resources) = resources else { return };
-    let (limits, requests) = sides(found, resources, container_name, path);
-    let huge = limits.keys().chain(requests.keys()).any(|name| is_hugepages(name));
-    let standard = limits.keys().chain(requests.keys()).any(|name| matches!(name.as_str(), "cpu" | "memory"));
-    let pod_level = spec.resources.as_ref().is_some_and(|r| r.limits.is_some() || r.requests.is_some());
-    if huge && !standard && !pod_level {
-        found.forbidden(path, "HugePages require cpu or memory");
-    }
+    sides(found, resources, container_name, path, options);
+    claim_names(found, resources, spec, &format!("{path}.claims"));
+}
+
+/// The claims that a container uses are claims of its pod, each or each request of it once. Source: KEP-4381.
+fn claim_names(found: &mut Violations, resources: &ResourceRequirements, spec: &PodSpec, path: &str) {
     let known: BTreeSet<&str> = spec.resource_claims.iter().flatten().map(|claim| claim.name.as_str()).collect();
-    let mut seen = BTreeSet::new();
+    let known: BTreeSet<&str> = known.into_iter().filter(|name| !name.is_empty()).collect();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
     for (i, claim) in resources.claims.iter().flatten().enumerate() {
-        let path = format!("{path}.claims[{i}]");
-        if claim.name.is_empty() {
-            found.required(format!("{path}.name"), "");
-        } else if !known.contains(claim.name.as_str()) {
-            found.not_found(format!("{path}.name"), claim.name.as_str());
+        let (path, name) = (format!("{path}[{i}]"), claim.name.as_str());
+        if name.is_empty() {
+            found.required(path, "");
+            continue;
         }
-        if !seen.insert((&claim.name, &claim.request)) {
-            found.duplicate(path, claim.name.as_str());
+        if seen.contains(name) {
+            found.duplicate(&path, name);
+        } else {
+            let request = claim.request.as_deref().filter(|request| !request.is_empty());
+            let key = request.map_or_else(|| name.to_owned(), |request| format!("{name}/{request}"));
+            if let Some(request) = request {
+                each_invalid(found, &format!("{path}.request"), request, names::dns1123_label(request));
+            }
+            if seen.contains(&key) {
+                found.duplicate(&path, key.as_str());
+            } else if request.is_none() {
+                for _ in seen.iter().filter(|key| key.split_once('/').is_some_and(|(of, _)| of == name)) {
+                    found.duplicate(&path, name);
+                }
+            }
+            seen.insert(key);
+        }
+        if !known.contains(name) {
+            let among = match known.is_empty() {
+                true => " which is empty".to_owned(),
+                false => format!(": {}", known.iter().copied().collect::<Vec<_>>().join(", ")),
+            };
+            found.not_found_among(path, name, format!("must be one of the names in pod.spec.resourceClaims{among}"));
         }
     }
 }
@@ -121,52 +149,73 @@ fn sides<'a>(
     resources: &'a ResourceRequirements,
     name_rule: fn(&mut Violations, &str, &str),
     path: &str,
+    options: Options<'_>,
 ) -> (&'a Amounts, &'a Amounts) {
     static NONE: Amounts = Amounts::new();
     let limits = resources.limits.as_ref().unwrap_or(&NONE);
     let requests = resources.requests.as_ref().unwrap_or(&NONE);
     let limits_path = format!("{path}.limits");
     let requests_path = format!("{path}.requests");
+    let one = |found: &mut Violations, name: &str, value: &ApiQuantity, path: &str| {
+        name_rule(found, name, path);
+        amount(found, name, value, path);
+    };
     for (name, limit) in limits {
         let path = format!("{limits_path}[{name}]");
-        name_rule(found, name, &path);
-        amount(found, name, limit, &path);
+        one(found, name, limit, &path);
+        pages(found, name, limit, &path, options);
     }
     for (name, request) in requests {
         let path = format!("{requests_path}[{name}]");
-        name_rule(found, name, &path);
-        amount(found, name, request, &path);
-        let Some(limit) = limits.get(name) else {
-            if !overcommits(name) {
+        one(found, name, request, &path);
+        match limits.get(name).map(Quantity::of) {
+            None if !overcommits(name) => {
                 found.required(&limits_path, "Limit must be set for non overcommitable resources");
             }
-            continue;
-        };
-        let (asked, most) = (Quantity::of(request), Quantity::of(limit));
-        if !overcommits(name) && asked != most {
-            let why = format!("must be equal to {name} limit of {}", most);
-            found.invalid(&requests_path, asked.to_string(), why);
-        } else if asked > most {
-            let why = format!("must be less than or equal to {name} limit of {}", most);
-            found.invalid(&requests_path, asked.to_string(), why);
+            None => {}
+            Some(most) => {
+                let asked = Quantity::of(request);
+                if !overcommits(name) && asked != most {
+                    let why = format!("must be equal to {name} limit of {most}");
+                    found.invalid(&requests_path, asked.to_string(), why);
+                } else if asked > most {
+                    let why = format!("must be less than or equal to {name} limit of {most}");
+                    found.invalid(&requests_path, asked.to_string(), why);
+                }
+            }
         }
+        pages(found, name, request, &path, options);
+    }
+    let mut named = limits.keys().chain(requests.keys());
+    let any = named.clone().any(|name| is_hugepages(name));
+    if any && !named.any(|name| matches!(name.as_str(), "cpu" | "memory")) {
+        found.forbidden(path, "HugePages require cpu or memory");
     }
     (limits, requests)
 }
 
+/// Huge pages come whole.
+fn pages(found: &mut Violations, name: &str, value: &ApiQuantity, path: &str, options: Options<'_>) {
+    let Some(size) = name.strip_prefix("hugepages-").filter(|_| !options.stored) else { return };
+    let (Ok(size), value) = (size.parse::<Quantity>(), Quantity::of(value)) else { return };
+    if size.units() <= 0 || value.units() % size.units() != 0 {
+        found.invalid(path, value.to_string(), format!("{value} is not positive integer multiple of {name}"));
+    }
+}
+
 fn pod_level_name(found: &mut Violations, name: &str, path: &str) {
-    if !matches!(name, "cpu" | "memory") && !is_hugepages(name) {
+    if self::name(found, name, path) && !matches!(name, "cpu" | "memory") && !is_hugepages(name) {
         found.not_supported(path, name, &["cpu", "hugepages-", "memory"]);
     }
 }
 
 /// The resources of the pod as a whole. Source: KEP-2837.
-pub(super) fn pod_level(found: &mut Violations, spec: &PodSpec, path: &str) {
+pub(super) fn pod_level(found: &mut Violations, spec: &PodSpec, path: &str, options: Options<'_>) {
     let Some(resources) = &spec.resources else { return };
-    if resources.claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
+    if resources.claims.is_some() {
         found.forbidden(format!("{path}.claims"), "claims cannot be set for Resources at pod-level");
     }
-    let (limits, requests) = sides(found, resources, pod_level_name, path);
+    let (limits, requests) = sides(found, resources, pod_level_name, path, options);
     let alone = PodSpec { resources: None, overhead: None, ..spec.clone() };
     let sums = pod_requests(&alone);
     for (name, request) in requests {
@@ -184,25 +233,23 @@ pub(super) fn pod_level(found: &mut Violations, spec: &PodSpec, path: &str) {
             found.invalid(format!("{path}.limits[{name}]"), limit.to_string(), why);
         }
     }
-    let spec_path = path.trim_end_matches(".resources");
     for (i, container) in spec.containers.iter().enumerate() {
         let own = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
         for (name, limit) in own.into_iter().flatten() {
             let limit = Quantity::of(limit);
             if let Some(most) = limits.get(name).map(Quantity::of).filter(|most| limit > *most) {
-                let path = format!("{spec_path}.containers[{i}].resources.limits[{name}]");
-                found.invalid(path, limit.to_string(), format!("must be less than or equal to {name} limit of {most}"));
+                let path = format!("{path}.containers[{i}][{name}].limits");
+                found.invalid(path, limit.to_string(), format!("must be less than or equal to pod limits of {most}"));
             }
         }
     }
 }
 
-/// What the sandbox costs.
-pub fn overhead(found: &mut Violations, overhead: Option<&Amounts>, path: &str) {
-    for (name, value) in overhead.into_iter().flatten() {
-        container_name(found, name, path);
-        amount(found, name, value, &format!("{path}[{name}]"));
-    }
+/// What the sandbox costs, by the rules of a container's limits.
+pub fn overhead(found: &mut Violations, overhead: Option<&Amounts>, path: &str, options: Options<'_>) {
+    let Some(overhead) = overhead else { return };
+    let limits = ResourceRequirements { limits: Some(overhead.clone()), ..ResourceRequirements::default() };
+    sides(found, &limits, container_name, path, options);
 }
 
 /// The resource claims of a pod.
@@ -218,9 +265,13 @@ pub(super) fn claims(found: &mut Violations, spec: &PodSpec, path: &str) {
             each_invalid(found, &format!("{path}.name"), &claim.name, names::dns1123_label(&claim.name));
         }
         match (&claim.resource_claim_name, &claim.resource_claim_template_name) {
-            (Some(_), Some(_)) => {
+            (Some(of_name), Some(template)) => {
                 let why = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
-                found.invalid(path, super::shown(claim), why);
+                found.invalid(&path, super::shown(claim), why);
+                let field = format!("{path}.resourceClaimName");
+                each_invalid(found, &field, of_name, names::dns1123_subdomain(of_name));
+                let field = format!("{path}.resourceClaimTemplateName");
+                each_invalid(found, &field, template, names::dns1123_subdomain(template));
             }
             (None, None) => {
                 let why = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";

@@ -4,27 +4,21 @@ use std::collections::BTreeSet;
 
 use sdk_api::k8s_openapi::api::core::v1::{
     Affinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, PodSpec, Toleration,
-    WeightedPodAffinityTerm,
+    TopologySpreadConstraint, WeightedPodAffinityTerm,
 };
-use sdk_api::{Violations, names};
+use sdk_api::{Violations, checks, names};
 
-use super::selector::label_selector;
-use super::{Options, each_invalid, one_of, one_of_if_set, shown};
+use super::{Options, each_invalid, one_of_if_set, one_of_in_order};
 
-pub(super) fn scheduling(found: &mut Violations, spec: &PodSpec, path: &str, options: Options) {
-    let at = |field: &str| format!("{path}.{field}");
-    if let Some(affinity) = &spec.affinity {
-        self::affinity(found, affinity, &at("affinity"), options);
-    }
-    tolerations(found, spec.tolerations.as_deref().unwrap_or_default(), &at("tolerations"));
-    spread(found, spec, &at("topologySpreadConstraints"), options);
+/// Readiness gates and scheduling gates.
+pub(super) fn gates(found: &mut Violations, spec: &PodSpec, path: &str) {
     for (i, gate) in spec.readiness_gates.iter().flatten().enumerate() {
-        let path = format!("{}[{i}].conditionType", at("readinessGates"));
+        let path = format!("{path}.readinessGates[{i}].conditionType");
         each_invalid(found, &path, &gate.condition_type, names::qualified_name(&gate.condition_type));
     }
     let mut seen = BTreeSet::new();
     for (i, gate) in spec.scheduling_gates.iter().flatten().enumerate() {
-        let path = format!("{}[{i}]", at("schedulingGates"));
+        let path = format!("{path}.schedulingGates[{i}]");
         each_invalid(found, &path, &gate.name, names::qualified_name(&gate.name));
         if !seen.insert(&gate.name) {
             found.duplicate(path, gate.name.as_str());
@@ -32,18 +26,20 @@ pub(super) fn scheduling(found: &mut Violations, spec: &PodSpec, path: &str, opt
     }
 }
 
-fn affinity(found: &mut Violations, affinity: &Affinity, path: &str, options: Options) {
+pub(super) fn affinity(found: &mut Violations, affinity: Option<&Affinity>, path: &str, options: Options<'_>) {
+    let Some(affinity) = affinity else { return };
     if let Some(node) = &affinity.node_affinity {
         let path = format!("{path}.nodeAffinity");
         if let Some(selector) = &node.required_during_scheduling_ignored_during_execution {
             let path = format!("{path}.requiredDuringSchedulingIgnoredDuringExecution");
-            node_selector(found, selector, &path, options);
+            node_selector(found, selector, &path, options.stored);
         }
         let preferred = node.preferred_during_scheduling_ignored_during_execution.iter().flatten();
         for (i, term) in preferred.enumerate() {
             let path = format!("{path}.preferredDuringSchedulingIgnoredDuringExecution[{i}]");
             weight(found, term.weight, &path);
-            node_term(found, &term.preference, &format!("{path}.preference"), options);
+            // A value that no node can have only means that the preference is never met.
+            node_term(found, &term.preference, &format!("{path}.preference"), true);
         }
     }
     if let Some(pod) = &affinity.pod_affinity {
@@ -64,20 +60,20 @@ fn weight(found: &mut Violations, weight: i32, path: &str) {
     }
 }
 
-/// Node selector terms, of which one must match.
-pub fn node_selector(found: &mut Violations, selector: &NodeSelector, path: &str, options: Options) {
+/// Node selector terms, of which one must match; `values_unchecked` lets values pass that are no label values.
+pub fn node_selector(found: &mut Violations, selector: &NodeSelector, path: &str, values_unchecked: bool) {
     let path = format!("{path}.nodeSelectorTerms");
     if selector.node_selector_terms.is_empty() {
         found.required(&path, "must have at least one node selector term");
     }
     for (i, term) in selector.node_selector_terms.iter().enumerate() {
-        node_term(found, term, &format!("{path}[{i}]"), options);
+        node_term(found, term, &format!("{path}[{i}]"), values_unchecked);
     }
 }
 
-fn node_term(found: &mut Violations, term: &NodeSelectorTerm, path: &str, options: Options) {
+fn node_term(found: &mut Violations, term: &NodeSelectorTerm, path: &str, values_unchecked: bool) {
     for (i, requirement) in term.match_expressions.iter().flatten().enumerate() {
-        node_requirement(found, requirement, &format!("{path}.matchExpressions[{i}]"), options);
+        node_requirement(found, requirement, &format!("{path}.matchExpressions[{i}]"), values_unchecked);
     }
     for (i, requirement) in term.match_fields.iter().flatten().enumerate() {
         let at = |field: &str| format!("{path}.matchFields[{i}].{field}");
@@ -99,7 +95,7 @@ fn node_term(found: &mut Violations, term: &NodeSelectorTerm, path: &str, option
     }
 }
 
-fn node_requirement(found: &mut Violations, requirement: &NodeSelectorRequirement, path: &str, options: Options) {
+fn node_requirement(found: &mut Violations, requirement: &NodeSelectorRequirement, path: &str, values_unchecked: bool) {
     let at = |field: &str| format!("{path}.{field}");
     let values = requirement.values.as_deref().unwrap_or_default();
     match requirement.operator.as_str() {
@@ -116,7 +112,7 @@ fn node_requirement(found: &mut Violations, requirement: &NodeSelectorRequiremen
         operator => found.invalid(at("operator"), operator, "not a valid selector operator"),
     }
     each_invalid(found, &at("key"), &requirement.key, names::qualified_name(&requirement.key));
-    for (n, value) in values.iter().enumerate().filter(|_| !options.label_values_unchecked) {
+    for (n, value) in values.iter().enumerate().filter(|_| !values_unchecked) {
         each_invalid(found, &format!("{}[{n}]", at("values")), value, names::label_value(value));
     }
 }
@@ -126,7 +122,7 @@ fn pod_affinity(
     required: Option<&[PodAffinityTerm]>,
     preferred: Option<&[WeightedPodAffinityTerm]>,
     path: &str,
-    options: Options,
+    options: Options<'_>,
 ) {
     for (i, term) in required.into_iter().flatten().enumerate() {
         pod_term(found, term, &format!("{path}.requiredDuringSchedulingIgnoredDuringExecution[{i}]"), options);
@@ -138,41 +134,48 @@ fn pod_affinity(
     }
 }
 
-fn pod_term(found: &mut Violations, term: &PodAffinityTerm, path: &str, options: Options) {
+fn pod_term(found: &mut Violations, term: &PodAffinityTerm, path: &str, options: Options<'_>) {
     let at = |field: &str| format!("{path}.{field}");
-    let unchecked = options.label_values_unchecked;
-    if let Some(selector) = &term.label_selector {
-        label_selector(found, selector, &at("labelSelector"), unchecked);
-    }
-    if let Some(selector) = &term.namespace_selector {
-        label_selector(found, selector, &at("namespaceSelector"), unchecked);
+    for (field, selector) in [("labelSelector", &term.label_selector), ("namespaceSelector", &term.namespace_selector)]
+    {
+        if let Some(selector) = selector {
+            checks::label_selector_with(found, at(field), selector, options.stored);
+        }
     }
     for namespace in term.namespaces.iter().flatten() {
         each_invalid(found, &at("namespace"), namespace, names::dns1123_label(namespace));
     }
-    topology_key(found, &term.topology_key, &at("topologyKey"));
-    for (field, keys) in [("matchLabelKeys", &term.match_label_keys), ("mismatchLabelKeys", &term.mismatch_label_keys)]
-    {
-        for (i, key) in keys.iter().flatten().enumerate() {
+    let matched = term.match_label_keys.as_deref().unwrap_or_default();
+    let mismatched = term.mismatch_label_keys.as_deref().unwrap_or_default();
+    for (field, keys) in [("matchLabelKeys", matched), ("mismatchLabelKeys", mismatched)] {
+        if !keys.is_empty() && term.label_selector.is_none() {
+            found.forbidden(at(field), "must not be specified when labelSelector is not set");
+            continue;
+        }
+        for (i, key) in keys.iter().enumerate() {
             each_invalid(found, &format!("{}[{i}]", at(field)), key, names::qualified_name(key));
         }
-        if term.label_selector.is_none() && keys.as_ref().is_some_and(|keys| !keys.is_empty()) {
-            found.forbidden(at(field), "must not be specified when labelSelector is not set");
+    }
+    if let Some(selector) = &term.label_selector {
+        // The term that a key itself has become is the last of its name; a user's own comes before it.
+        let mut stated: BTreeSet<&String> = selector.match_labels.iter().flatten().map(|(key, _)| key).collect();
+        for expression in selector.match_expressions.iter().flatten() {
+            let at = matched.iter().rposition(|key| *key == expression.key);
+            if let Some(i) = at.filter(|_| stated.contains(&expression.key)) {
+                let why = "exists in both matchLabelKeys and labelSelector";
+                found.invalid(format!("{path}[{i}]"), expression.key.as_str(), why);
+            }
+            stated.insert(&expression.key);
         }
     }
-    let both = term.mismatch_label_keys.iter().flatten();
-    for (i, key) in both.enumerate().filter(|(_, key)| term.match_label_keys.iter().flatten().any(|k| k == *key)) {
+    for (i, key) in matched.iter().enumerate().filter(|(_, key)| mismatched.contains(key)) {
         let why = "exists in both matchLabelKeys and mismatchLabelKeys";
-        found.invalid(format!("{}[{i}]", at("mismatchLabelKeys")), key.as_str(), why);
+        found.invalid(format!("{}[{i}]", at("matchLabelKeys")), key.as_str(), why);
     }
-}
-
-fn topology_key(found: &mut Violations, key: &str, path: &str) {
-    if key.is_empty() {
-        found.required(path, "can not be empty");
-    } else {
-        each_invalid(found, path, key, names::qualified_name(key));
+    if term.topology_key.is_empty() {
+        found.required(at("topologyKey"), "can not be empty");
     }
+    each_invalid(found, &at("topologyKey"), &term.topology_key, names::qualified_name(&term.topology_key));
 }
 
 /// Tolerations. Source: Kubernetes documentation, "Taints and Tolerations".
@@ -193,9 +196,14 @@ pub fn tolerations(found: &mut Violations, tolerations: &[Toleration], path: &st
             found.invalid(at("effect"), effect.as_str(), why);
         }
         match operator.as_str() {
-            "Equal" | "" => each_invalid(found, &at("operator"), &value, names::label_value(&value)),
+            "Equal" | "" => {
+                let wrong = names::label_value(&value);
+                if !wrong.is_empty() {
+                    found.invalid(at("operator"), value.as_str(), wrong.join(";"));
+                }
+            }
             "Exists" if !value.is_empty() => {
-                found.invalid(at("operator"), shown(toleration), "value must be empty when `operator` is 'Exists'");
+                found.invalid(at("operator"), value.as_str(), "value must be empty when `operator` is 'Exists'");
             }
             "Exists" => {}
             "Lt" | "Gt" => {
@@ -207,31 +215,41 @@ pub fn tolerations(found: &mut Violations, tolerations: &[Toleration], path: &st
                     );
                 }
             }
-            other => found.not_supported(at("operator"), other, &["Equal", "Exists", "Gt", "Lt"]),
+            other => found.not_supported_in_order(at("operator"), other, &["Equal", "Exists", "Lt", "Gt"]),
         }
         if !effect.is_empty() {
-            one_of(found, &at("effect"), Some(&effect), &["NoSchedule", "PreferNoSchedule", "NoExecute"]);
+            taint_effect(found, &effect, &at("effect"));
         }
     }
 }
 
-fn spread(found: &mut Violations, spec: &PodSpec, path: &str, options: Options) {
-    let mut seen = BTreeSet::new();
-    for (i, constraint) in spec.topology_spread_constraints.iter().flatten().enumerate() {
+/// What a taint does to pods that do not tolerate it.
+pub fn taint_effect(found: &mut Violations, effect: &str, path: &str) {
+    one_of_in_order(found, path, Some(effect), &["NoSchedule", "PreferNoSchedule", "NoExecute"]);
+}
+
+pub(super) fn spread(found: &mut Violations, spec: &PodSpec, path: &str, options: Options<'_>) {
+    let all = spec.topology_spread_constraints.as_deref().unwrap_or_default();
+    for (i, constraint) in all.iter().enumerate() {
         let at = |field: &str| format!("{path}[{i}].{field}");
         if constraint.max_skew <= 0 {
-            found.invalid(at("maxSkew"), constraint.max_skew, "must be greater than 0");
+            found.invalid(at("maxSkew"), constraint.max_skew, "must be greater than zero");
         }
-        topology_key(found, &constraint.topology_key, &at("topologyKey"));
+        if constraint.topology_key.is_empty() {
+            found.required(at("topologyKey"), "can not be empty");
+        }
         let when = constraint.when_unsatisfiable.as_str();
-        one_of(found, &at("whenUnsatisfiable"), Some(when), &["DoNotSchedule", "ScheduleAnyway"]);
-        if !seen.insert((&constraint.topology_key, when)) {
+        one_of_if_set(found, &at("whenUnsatisfiable"), Some(when), &["DoNotSchedule", "ScheduleAnyway"]);
+        let same = |other: &TopologySpreadConstraint| {
+            other.topology_key == constraint.topology_key && other.when_unsatisfiable == when
+        };
+        if all[i + 1..].iter().any(same) {
             let pair = format!("{{{}, {when}}}", constraint.topology_key);
             found.duplicate(at("{topologyKey, whenUnsatisfiable}"), pair);
         }
         if let Some(domains) = constraint.min_domains {
             if domains <= 0 {
-                found.invalid(at("minDomains"), domains, "must be greater than 0");
+                found.invalid(at("minDomains"), domains, "must be greater than zero");
             }
             if when != "DoNotSchedule" {
                 let why = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {when}");
@@ -244,17 +262,34 @@ fn spread(found: &mut Violations, spec: &PodSpec, path: &str, options: Options) 
         ] {
             one_of_if_set(found, &at(field), policy, &["Honor", "Ignore"]);
         }
-        for (n, key) in constraint.match_label_keys.iter().flatten().enumerate() {
-            each_invalid(found, &format!("{}[{n}]", at("matchLabelKeys")), key, names::qualified_name(key));
+        spread_keys(found, constraint, &at("matchLabelKeys"), options);
+        if let Some(selector) = &constraint.label_selector {
+            checks::label_selector_with(found, at("labelSelector"), selector, options.stored);
         }
-        match &constraint.label_selector {
-            Some(selector) => {
-                label_selector(found, selector, &at("labelSelector"), options.label_values_unchecked);
+    }
+}
+
+/// Source: KEP-3243. A stored pod's selector holds the terms that the keys have become.
+fn spread_keys(found: &mut Violations, constraint: &TopologySpreadConstraint, path: &str, options: Options<'_>) {
+    let keys = constraint.match_label_keys.as_deref().unwrap_or_default();
+    if keys.is_empty() {
+        return;
+    }
+    let mut stated = BTreeSet::new();
+    match &constraint.label_selector {
+        Some(selector) => {
+            stated.extend(selector.match_labels.iter().flatten().map(|(key, _)| key));
+            if options.pod.is_none() {
+                stated.extend(selector.match_expressions.iter().flatten().map(|term| &term.key));
             }
-            None if constraint.match_label_keys.as_ref().is_some_and(|keys| !keys.is_empty()) => {
-                found.forbidden(at("matchLabelKeys"), "must not be specified when labelSelector is not set");
-            }
-            None => {}
+        }
+        None => found.forbidden(path, "must not be specified when labelSelector is not set"),
+    }
+    for (i, key) in keys.iter().enumerate() {
+        let path = format!("{path}[{i}]");
+        each_invalid(found, &path, key, names::qualified_name(key));
+        if stated.contains(key) {
+            found.invalid(path, key.as_str(), "exists in both matchLabelKeys and labelSelector");
         }
     }
 }

@@ -25,9 +25,11 @@ fn container(change: Value) -> Value {
     json!({ "containers": [container] })
 }
 
+const OF_POD: Options<'_> = Options { pod: Some("p"), stored: false };
+
 fn check(rows: Vec<(&str, Value, Vec<&str>)>) {
     for (case, change, wrong) in rows {
-        let found = validate_spec(&spec(&change), "spec", Options::default());
+        let found = validate_spec(&spec(&change), "spec", OF_POD);
         assert_eq!(found.fields(), wrong, "{case}: {}", found.summary());
     }
 }
@@ -57,7 +59,7 @@ fn pods() {
         ("a bad selector", json!({"nodeSelector": {"a b": "c d"}}), vec!["spec.nodeSelector", "spec.nodeSelector"]),
         ("no time at all", json!({"activeDeadlineSeconds": 0}), vec!["spec.activeDeadlineSeconds"]),
         ("an unknown preemption", json!({"preemptionPolicy": "x"}), vec!["spec.preemptionPolicy"]),
-        ("an unknown system", json!({"os": {"name": "plan9"}}), vec!["spec.os.name"]),
+        ("an unknown system", json!({"os": {"name": "plan9"}}), vec!["spec.os"]),
         (
             "aliases",
             json!({"hostAliases": [{"ip": "x", "hostnames": ["a", "A"]}]}),
@@ -66,7 +68,7 @@ fn pods() {
         (
             "processes shared twice",
             json!({"shareProcessNamespace": true, "hostPID": true}),
-            vec!["spec.shareProcessNamespace"],
+            vec!["spec.securityContext.shareProcessNamespace"],
         ),
         ("a gate twice", json!({"schedulingGates": [{"name": "a"}, {"name": "a"}]}), vec!["spec.schedulingGates[1]"]),
         (
@@ -342,9 +344,11 @@ fn volumes_and_mounts() {
         ),
         (
             "one path twice",
-            one(json!({"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}},
-                {"secret": {"name": "s", "items": [{"key": "k", "path": "t"}]}}]}})),
-            vec!["spec.volumes[0].projected.sources[1]"],
+            one(
+                json!({"name": "v", "projected": {"sources": [{"downwardAPI": {"items": [{"path": "t", "fieldRef": {"fieldPath": "metadata.name"}}]}},
+                {"secret": {"name": "s", "items": [{"key": "k", "path": "t"}]}}]}}),
+            ),
+            vec!["spec.volumes[0].projected"],
         ),
         (
             "a claim of its own without size",
@@ -378,12 +382,12 @@ fn volumes_and_mounts() {
         (
             "an absolute part",
             mount(empty.clone(), json!({"name": "v", "mountPath": "/a", "subPath": "/x"})),
-            vec!["spec.containers[0].volumeMounts[0].subPath"],
+            vec!["spec.containers[0].volumeMounts.subPath"],
         ),
         (
             "seen by the host",
             mount(empty.clone(), json!({"name": "v", "mountPath": "/a", "mountPropagation": "Bidirectional"})),
-            vec!["spec.containers[0].volumeMounts[0].mountPropagation"],
+            vec!["spec.containers[0].volumeMounts.mountPropagation"],
         ),
         (
             "one path twice",
@@ -428,7 +432,7 @@ fn places() {
             vec!["spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight"],
         ),
         ("pods", pods(json!({"topologyKey": "zone", "labelSelector": {"matchLabels": {"a": "b"}}})), vec![]),
-        ("pods nowhere", pods(json!({"topologyKey": ""})), vec![&topology]),
+        ("pods nowhere", pods(json!({"topologyKey": ""})), vec![&topology, &topology, &topology]),
         ("tolerate all", tolerate(json!({"operator": "Exists"})), vec![]),
         ("tolerate nothing", tolerate(json!({})), vec!["spec.tolerations[0].operator"]),
         (

@@ -97,7 +97,7 @@ fn samples() -> Vec<(&'static str, Value)> {
             {"name": "w", "ephemeral": {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"],
                 "resources": {"requests": {"storage": "1Gi"}}}}}}],
         "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "z",
-            "labelSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}, "matchLabelKeys": ["a"]}]}},
+            "labelSelector": {"matchExpressions": [{"key": "b", "operator": "In", "values": ["b"]}]}, "matchLabelKeys": ["a"]}]}},
         "tolerations": [{"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}],
         "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule"}],
         "schedulingGates": [{"name": "g"}], "resources": {"requests": {"cpu": "3"}},

@@ -3,7 +3,7 @@
 use sdk_api::k8s_openapi::api::node::v1::RuntimeClass;
 use sdk_api::{Violations, checks, names};
 use sdk_plugin::{Column, Kind, Strategy};
-use sdk_workload::validate::{resources, scheduling};
+use sdk_workload::validate::{Options, resources, scheduling};
 use serde_json::json;
 
 const COLUMNS: &[Column] = &[Column::NAME, Column::path("Handler", ".handler"), Column::AGE];
@@ -23,8 +23,8 @@ impl Strategy for RuntimeClassStrategy {
             found.invalid("handler", new.handler.as_str(), problem);
         }
         if let Some(overhead) = &new.overhead {
-            // Upstream checks it as the limits of a container.
-            resources::overhead(&mut found, overhead.pod_fixed.as_ref(), "overhead.limits");
+            // Upstream checks it as the limits of a container, and so names the field.
+            resources::overhead(&mut found, overhead.pod_fixed.as_ref(), "overhead", Options::default());
         }
         if let Some(scheduling) = &new.scheduling {
             let tolerations = scheduling.tolerations.as_deref().unwrap_or_default();

@@ -5,8 +5,11 @@ mod columns;
 mod eviction;
 mod matching;
 mod parts;
+mod resize;
+mod status;
 mod strategy;
 mod update;
+mod validate;
 
 use sdk_plugin::{Connect, FieldOf, Kind};
 
@@ -20,6 +23,8 @@ const FIELDS: &[FieldOf] = &[
     FieldOf { name: "spec.hostNetwork", value: |pod| flag(pod, ".spec.hostNetwork") },
     FieldOf { name: "status.phase", value: |pod| at(pod, ".status.phase") },
     FieldOf { name: "status.podIP", value: |pod| at(pod, ".status.podIP") },
+    // Accepted and matched by nothing but the empty text, as upstream has it.
+    FieldOf { name: "status.podIPs", value: |_| "".into() },
     FieldOf { name: "status.nominatedNodeName", value: |pod| at(pod, ".status.nominatedNodeName") },
 ];
 
@@ -32,9 +37,9 @@ pub fn kind() -> Kind {
         .fields(FIELDS)
         .generation()
         .delete_answers_object()
-        .status()
+        .part("status", status::StatusPart)
         .part("ephemeralcontainers", parts::EphemeralContainers)
-        .part("resize", parts::Resize)
+        .part("resize", resize::Resize)
         .action("binding", binding::Bind)
         .action("eviction", eviction::Evict)
         .connect("attach", Connect::Attach)

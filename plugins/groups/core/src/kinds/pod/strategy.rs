@@ -3,10 +3,10 @@
 use sdk_api::k8s_openapi::api::core::v1::{Pod, PodCondition, PodIP};
 use sdk_api::{Timestamp, Violations};
 use sdk_plugin::{Grace, Strategy};
-use sdk_workload::{Options, is_bound, is_finished, pod_defaults, qos_class, set_condition, validate_spec};
+use sdk_workload::{is_bound, is_finished, pod_defaults, qos_class, set_condition};
 
 use super::super::fields::text;
-use super::{matching, parts, update};
+use super::{matching, parts, resize, status, update, validate};
 
 /// The strategy of pods.
 pub struct PodStrategy;
@@ -44,42 +44,22 @@ impl Strategy for PodStrategy {
     }
 
     fn validate(&self, new: &Pod, old: Option<&Pod>) -> Violations {
-        let spec = new.spec.clone().unwrap_or_default();
-        if let Some(old) = old {
-            return update::validate(new, old);
+        match old {
+            Some(old) => update::validate(new, old),
+            None => validate::creation(new),
         }
-        let mut found = validate_spec(&spec, "spec", Options::default());
-        if spec.ephemeral_containers.is_some_and(|containers| !containers.is_empty()) {
-            found.forbidden("spec.ephemeralContainers", "cannot be set on create");
-        }
-        if spec.scheduling_gates.is_some_and(|gates| !gates.is_empty()) && !text(&spec.node_name).is_empty() {
-            found.forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared");
-        }
-        found
     }
 
     fn validate_part(&self, part: &str, new: &Pod, old: &Pod) -> Violations {
         match part {
             "ephemeralcontainers" => parts::validate_ephemeral(new, old),
-            "resize" => parts::validate_resize(new, old),
+            "resize" => resize::validate(new, old),
             _ => self.validate(new, Some(old)),
         }
     }
 
     fn validate_status(&self, new: &Pod, old: &Pod) -> Violations {
-        let mut found = Violations::default();
-        let qos = |pod: &Pod| pod.status.as_ref().and_then(|status| status.qos_class.clone());
-        let (before, after) = (qos(old), qos(new));
-        if before.is_some() && before != after {
-            found.invalid("status.qosClass", after.unwrap_or_default(), "field is immutable");
-        }
-        for (i, ip) in new.status.iter().flat_map(|status| status.pod_ips.iter().flatten()).enumerate() {
-            if ip.ip.parse::<std::net::IpAddr>().is_err() {
-                let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-                found.invalid(format!("status.podIPs[{i}]"), ip.ip.as_str(), why);
-            }
-        }
-        found
+        status::validate(new, old)
     }
 
     fn warnings(&self, new: &Pod) -> Vec<String> {
@@ -151,31 +131,5 @@ mod tests {
             let expected = json!({"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}]});
             assert_eq!(serde_json::to_value(pod.status).unwrap(), expected, "{case}");
         }
-    }
-
-    #[test]
-    fn creation_has_rules_of_its_own() {
-        let base = json!({"containers": [{"name": "c", "image": "i"}]});
-        for (case, field, value, wrong) in [
-            ("good", "hostname", json!("h"), vec![]),
-            (
-                "debugged from the start",
-                "ephemeralContainers",
-                json!([{"name": "d", "image": "i"}]),
-                vec!["spec.ephemeralContainers"],
-            ),
-        ] {
-            let mut spec = base.clone();
-            spec[field] = value;
-            let mut pod = pod(json!({ "spec": spec }));
-            PodStrategy.default(&mut pod);
-            assert_eq!(PodStrategy.validate(&pod, None).fields(), wrong, "{case}");
-        }
-        let mut gated = base;
-        gated["schedulingGates"] = json!([{"name": "example.com/g"}]);
-        gated["nodeName"] = json!("n");
-        let mut pod = pod(json!({ "spec": gated }));
-        PodStrategy.default(&mut pod);
-        assert_eq!(PodStrategy.validate(&pod, None).fields(), ["spec.nodeName"]);
     }
 }
