@@ -1,64 +1,119 @@
-//! Streams to node agents: logs, exec, attach, port-forward, and the proxy to nodes. Bytes pass through untouched.
+//! Streams to node agents: logs, exec, attach, port-forward. Bytes pass through untouched.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
+use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use rustls::pki_types::ServerName;
 use sdk_api::k8s_openapi::api::core::v1::{Node, Pod};
-use sdk_api::{Key, Reason, Status};
-use sdk_plugin::{Connect, Kind};
-use tokio::net::TcpStream;
+use sdk_api::{GroupKind, Key, Reason, Status, Violations};
+use sdk_client::Subject;
+use sdk_plugin::{Connect, Decision, Kind};
 
 use crate::body::{Body, whole};
 use crate::options::Query;
-use crate::server::{ApiServer, NodeClient};
+use crate::server::ApiServer;
 use crate::spine::Arrived;
-use crate::verbs::scope_of;
+use crate::steps::authorize;
+use crate::verbs::forward::{Target, forward};
+use crate::verbs::{not_allowed, proxy, scope_of};
 
 /// Source: `KubeletPort`.
 const KUBELET_PORT: u16 = 10250;
-/// Headers that belong to one connection and are not passed on. Source: RFC 9110 section 7.6.1.
-const HOP_HEADERS: [&str; 6] =
-    ["keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"];
 /// How much of a refusal is read. Source: `maxReadLength`.
 const REFUSAL_BYTES_MAX: usize = 50_000;
-const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
 pub async fn run(
     server: &Arc<ApiServer>,
+    user: &Subject,
     kind: &Kind,
     what: Connect,
     arrived: Arrived,
 ) -> Result<Response<Body>, Status> {
-    let Some(client) = &server.settings.node_client else {
-        return Err(Status::unavailable("this server runs without node agents to connect to"));
+    let allowed: &[Method] = match what {
+        Connect::Log => &[Method::GET, Method::HEAD],
+        Connect::Exec | Connect::Attach | Connect::PortForward => &[Method::GET, Method::POST],
+        Connect::Proxy => return proxy::run(server, kind, arrived).await,
     };
+    if !allowed.contains(&arrived.method) {
+        return Err(not_allowed());
+    }
+    if what != Connect::Log && arrived.method == Method::GET {
+        may_create(server, user, &arrived).await?;
+    }
     let name = arrived.info.name.clone();
-    if kind.gvk.kind == "Node" {
-        let path = if arrived.info.rest.is_empty() { "/".to_owned() } else { arrived.info.rest.clone() };
-        let target = node_target(server, &name, path, arrived.raw_query.clone())?;
-        return forward(client, target, arrived).await;
-    }
-    if kind.gvk.kind != "Pod" || what == Connect::Proxy {
-        return Err(Status::not_implemented(format!("the proxy subresource of {}", kind.plural)));
-    }
     let key = server.registry.key(
         server.registry.table().by_path("", "v1", "pods").ok_or_else(Status::no_such_path)?,
         scope_of(kind, &arrived.info),
         &name,
     );
+    if what == Connect::Log {
+        let found = log_options(Query(&arrived.query))?;
+        if !found.is_empty() {
+            return Err(Status::invalid(
+                &GroupKind { group: String::new(), kind: "PodLogOptions".into() },
+                &name,
+                &found,
+            ));
+        }
+    }
     let stored = server.registry.store().get(&key).ok_or_else(|| Status::not_found(&key.resource, &name))?;
     let pod = stored.typed::<Pod>().map_err(|error| Status::internal(error.to_string()))?;
-    let target = pod_target(server, &pod, what, Query(&arrived.query))?;
-    let response = forward(client, target, arrived).await?;
+    let Some(target) = pod_target(server, &pod, what, Query(&arrived.query))? else {
+        // A pod without a node has said nothing yet.
+        let nothing = Response::builder().status(StatusCode::NO_CONTENT).body(whole(""));
+        return nothing.map_err(|error| Status::internal(error.to_string()));
+    };
+    let response = forward(server, &target, &[], arrived).await?;
     if what == Connect::Log && !response.status().is_success() {
         return Err(refused_logs(response).await);
     }
     Ok(response)
+}
+
+/// A stream may do anything in a container, so that opening one by GET, as WebSockets do, needs the right to create too.
+/// Source: KEP-4006, `AuthorizePodWebsocketUpgradeCreatePermission`.
+async fn may_create(server: &ApiServer, user: &Subject, arrived: &Arrived) -> Result<(), Status> {
+    let mut attributes = authorize::attributes(user, &arrived.info);
+    attributes.verb = "create".into();
+    match authorize::decide(server, &attributes).await {
+        Decision::Allow { .. } => Ok(()),
+        Decision::Deny { reason } | Decision::NoOpinion { reason } => Err(authorize::refusal(&attributes, &reason)),
+    }
+}
+
+/// What is wrong with the options of a log. Source: API reference, "PodLogOptions".
+fn log_options(query: Query<'_>) -> Result<Violations, Status> {
+    let mut found = Violations::default();
+    let number = |name: &str| match query.get(name) {
+        "" => Ok(None),
+        text => text.parse::<i64>().map(Some).map_err(|_| {
+            Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax (parameter {name})"))
+        }),
+    };
+    if let Some(lines) = number("tailLines")?.filter(|lines| *lines < 0) {
+        found.invalid("tailLines", lines, "must be greater than or equal to 0");
+    }
+    if let Some(bytes) = number("limitBytes")?.filter(|bytes| *bytes < 1) {
+        found.invalid("limitBytes", bytes, "must be greater than 0");
+    }
+    let since = query.get("sinceTime");
+    if !since.is_empty() && since.parse::<sdk_api::Timestamp>().is_err() {
+        return Err(Status::bad_request(format!(
+            "parsing time {since:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse"
+        )));
+    }
+    match number("sinceSeconds")? {
+        Some(_) if !since.is_empty() => {
+            found.forbidden("[]", "at most one of `sinceTime` or `sinceSeconds` may be specified");
+        }
+        Some(seconds) if seconds < 1 => found.invalid("sinceSeconds", seconds, "must be greater than 0"),
+        _ => {}
+    }
+    if !query.get("stream").is_empty() {
+        found.forbidden("stream", "may not be specified");
+    }
+    Ok(found)
 }
 
 /// Clients show the words of a Status and of nothing else; the node's own are plain text.
@@ -82,15 +137,11 @@ async fn refused_logs(response: Response<Body>) -> Status {
     }
 }
 
-/// Where to connect, and what to ask there.
-struct Target {
-    address: IpAddr,
-    port: u16,
-    path: String,
-    query: String,
-}
-
-fn node_target(server: &ApiServer, name: &str, path: String, query: String) -> Result<Target, Status> {
+/// The agent of a node.
+pub fn node_target(server: &ApiServer, name: &str, path: String, query: String) -> Result<Target, Status> {
+    let Some(client) = &server.settings.node_client else {
+        return Err(Status::unavailable("this server runs without node agents to connect to"));
+    };
     let key = Key::of::<Node>("", name);
     let stored = server.registry.store().get(&key).ok_or_else(|| Status::not_found(&key.resource, name))?;
     let node = stored.typed::<Node>().map_err(|error| Status::internal(error.to_string()))?;
@@ -104,14 +155,22 @@ fn node_target(server: &ApiServer, name: &str, path: String, query: String) -> R
         .and_then(|status| status.daemon_endpoints.as_ref()?.kubelet_endpoint.as_ref())
         .and_then(|endpoint| u16::try_from(endpoint.port).ok())
         .filter(|port| *port > 0);
-    Ok(Target { address, port: port.unwrap_or(KUBELET_PORT), path, query })
+    let port = port.unwrap_or(KUBELET_PORT);
+    Ok(Target { address, port, path, query, tls: Some(client.tls.clone()), is_agent: true })
 }
 
-fn pod_target(server: &ApiServer, pod: &Pod, what: Connect, query: Query<'_>) -> Result<Target, Status> {
+/// `None` for the log of a pod that is nowhere yet.
+fn pod_target(server: &ApiServer, pod: &Pod, what: Connect, query: Query<'_>) -> Result<Option<Target>, Status> {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
+    if matches!(what, Connect::Log | Connect::Exec | Connect::Attach) {
+        container(pod, query.get("container"))?;
+    }
     if node.is_empty() {
+        if what == Connect::Log {
+            return Ok(None);
+        }
         return Err(Status::bad_request(format!("pod {name} does not have a host assigned")));
     }
     let (kubelet_path, pairs) = match what {
@@ -129,7 +188,7 @@ fn pod_target(server: &ApiServer, pod: &Pod, what: Connect, query: Query<'_>) ->
     let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let pairs: Vec<_> =
         pairs.iter().map(|(key, value): &(String, String)| format!("{}={}", encode(key), encode(value))).collect();
-    node_target(server, node, kubelet_path, pairs.join("&"))
+    node_target(server, node, kubelet_path, pairs.join("&")).map(Some)
 }
 
 /// From the names of `PodExecOptions` to those of the kubelet.
@@ -144,89 +203,25 @@ fn stream_query(query: Query<'_>) -> Vec<(String, String)> {
     pairs
 }
 
-/// The container that a stream is about: the one named, the pod's default, or its only one.
+/// The container that a stream is about: the one named, or the pod's only one.
 fn container(pod: &Pod, named: &str) -> Result<String, Status> {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
-    let Some(spec) = &pod.spec else { return Err(Status::bad_request(format!("pod {name} has no containers"))) };
-    let regular: Vec<&str> = spec.containers.iter().map(|container| container.name.as_str()).collect();
+    let spec = pod.spec.clone().unwrap_or_default();
     let init = spec.init_containers.iter().flatten().map(|container| container.name.as_str());
-    let ephemeral = spec.ephemeral_containers.iter().flatten().map(|container| container.name.as_str());
+    let all = init.chain(spec.containers.iter().map(|container| container.name.as_str()));
+    let all = all.chain(spec.ephemeral_containers.iter().flatten().map(|container| container.name.as_str()));
+    let all: Vec<&str> = all.collect();
     if !named.is_empty() {
-        let known = regular.iter().copied().chain(init).chain(ephemeral).any(|container| container == named);
         let refused = || Status::bad_request(format!("container {named} is not valid for pod {name}"));
-        return known.then(|| named.to_owned()).ok_or_else(refused);
+        return all.contains(&named).then(|| named.to_owned()).ok_or_else(refused);
     }
-    let default = pod.metadata.annotations.as_ref().and_then(|annotations| annotations.get(DEFAULT_CONTAINER));
-    match (default, regular.as_slice()) {
-        (Some(default), all) if all.contains(&default.as_str()) => Ok(default.clone()),
-        (_, [only]) => Ok((*only).to_owned()),
-        (_, all) => Err(Status::bad_request(format!(
+    match spec.containers.as_slice() {
+        [only] => Ok(only.name.clone()),
+        [] => Err(Status::bad_request(format!("a container name must be specified for pod {name}"))),
+        _ => Err(Status::bad_request(format!(
             "a container name must be specified for pod {name}, choose one of: [{}]",
             all.join(" ")
         ))),
-    }
-}
-
-async fn forward(client: &NodeClient, target: Target, arrived: Arrived) -> Result<Response<Body>, Status> {
-    let Target { address, port, path, query } = &target;
-    let unreachable = |error: &dyn std::fmt::Display| {
-        Status::new(500, Reason::InternalError, format!("error dialing backend: {address}:{port}: {error}"))
-    };
-    let tcp = TcpStream::connect((*address, *port)).await.map_err(|error| unreachable(&error))?;
-    let _ = tcp.set_nodelay(true);
-    let connector = tokio_rustls::TlsConnector::from(client.tls.clone());
-    let tls = connector.connect(ServerName::from(*address), tcp).await.map_err(|error| unreachable(&error))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(tls)).await.map_err(|error| unreachable(&error))?;
-    // Ends with the stream: when either side closes.
-    tokio::spawn(connection.with_upgrades());
-
-    let uri = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
-    let mut request = Request::builder().method(arrived.method.clone()).uri(uri);
-    if let Some(headers) = request.headers_mut() {
-        copy_headers(&arrived.headers, headers, arrived.upgrade.is_some());
-    }
-    let host = format!("{address}:{port}");
-    let has_body = !matches!(arrived.method, Method::GET | Method::HEAD) && arrived.upgrade.is_none();
-    let body = if has_body { arrived.body.pass_on() } else { whole("") };
-    let request = request
-        .header(header::HOST, host)
-        .body(body)
-        .map_err(|error| Status::bad_request(format!("the request cannot be passed on: {error}")))?;
-    let mut response = sender.send_request(request).await.map_err(|error| unreachable(&error))?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let Some(downstream) = arrived.upgrade else {
-            return Err(Status::internal("the node switched protocols although nobody asked"));
-        };
-        let upstream = hyper::upgrade::on(&mut response);
-        // Ends when either side closes; the request's own task has answered by then.
-        tokio::spawn(async move {
-            let (Ok(downstream), Ok(upstream)) = tokio::join!(downstream, upstream) else { return };
-            let (mut downstream, mut upstream) = (TokioIo::new(downstream), TokioIo::new(upstream));
-            if let Err(error) = tokio::io::copy_bidirectional(&mut downstream, &mut upstream).await {
-                tracing::debug!(%error, "A stream to a node broke off.");
-            }
-        });
-    }
-    let (mut parts, body) = response.into_parts();
-    if parts.status != StatusCode::SWITCHING_PROTOCOLS {
-        for name in HOP_HEADERS.iter().chain(&["connection"]) {
-            parts.headers.remove(*name);
-        }
-    }
-    Ok(Response::from_parts(parts, body.map_err(Into::into).boxed_unsync()))
-}
-
-/// Passes on what concerns the node, never the caller's credentials.
-fn copy_headers(from: &HeaderMap, to: &mut HeaderMap, upgrades: bool) {
-    for (name, value) in from {
-        let text = name.as_str();
-        let hop =
-            HOP_HEADERS.contains(&text) || (!upgrades && (*name == header::CONNECTION || *name == header::UPGRADE));
-        let secret = *name == header::AUTHORIZATION || *name == header::COOKIE || text.starts_with("impersonate-");
-        if !hop && !secret && *name != header::HOST && *name != HeaderName::from_static("content-length") {
-            to.append(name.clone(), value.clone());
-        }
     }
 }
 
@@ -248,5 +243,54 @@ mod tests {
         }
         let long = Response::builder().status(400).body(whole(vec![b'x'; REFUSAL_BYTES_MAX + 1])).expect("good");
         assert!(refused_logs(long).await.message.len() < 100);
+    }
+
+    #[test]
+    fn a_stream_finds_its_container() {
+        let pod = |names: &[&str]| -> Pod {
+            let all: Vec<_> = names.iter().map(|name| serde_json::json!({ "name": name })).collect();
+            serde_json::from_value(serde_json::json!({"metadata": {"name": "p"},
+                "spec": {"containers": all, "initContainers": [{"name": "i"}], "ephemeralContainers": [{"name": "e"}]}}))
+            .unwrap()
+        };
+        for (case, names, named, expected) in [
+            ("the only one", vec!["a"], "", Ok("a")),
+            ("named", vec!["a", "b"], "b", Ok("b")),
+            ("debugging", vec!["a"], "e", Ok("e")),
+            ("unknown", vec!["a"], "x", Err("container x is not valid for pod p")),
+            ("none", vec![], "", Err("a container name must be specified for pod p")),
+            (
+                "several",
+                vec!["a", "b"],
+                "",
+                Err("a container name must be specified for pod p, choose one of: [i a b e]"),
+            ),
+        ] {
+            let chosen = container(&pod(&names), named).map_err(|status| status.message);
+            assert_eq!(chosen, expected.map(str::to_owned).map_err(str::to_owned), "{case}");
+        }
+    }
+
+    #[test]
+    fn options_of_logs_are_checked() {
+        for (query, wrong) in [
+            ("", vec![]),
+            ("tailLines=5&limitBytes=1&sinceSeconds=1&follow=true", vec![]),
+            ("tailLines=-1", vec!["tailLines: Invalid value: -1: must be greater than or equal to 0"]),
+            ("limitBytes=0", vec!["limitBytes: Invalid value: 0: must be greater than 0"]),
+            ("sinceSeconds=0", vec!["sinceSeconds: Invalid value: 0: must be greater than 0"]),
+            (
+                "sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z",
+                vec!["[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"],
+            ),
+            ("stream=Stdout", vec!["stream: Forbidden: may not be specified"]),
+        ] {
+            let pairs = crate::info::query_pairs(query);
+            let found: Vec<String> = log_options(Query(&pairs)).unwrap().iter().map(ToString::to_string).collect();
+            assert_eq!(found, wrong, "{query}");
+        }
+        for query in ["tailLines=many", "sinceTime=yesterday"] {
+            assert_eq!(log_options(Query(&crate::info::query_pairs(query))).unwrap_err().code, 400, "{query}");
+        }
     }
 }

@@ -2,8 +2,11 @@
 
 pub mod backing;
 pub mod connect;
+pub mod forward;
 pub mod network;
 pub mod paths;
+pub mod proxy;
+pub mod rewrite;
 pub mod watch;
 
 use std::sync::Arc;

@@ -46,7 +46,7 @@ pub async fn run(
         warnings.add(words.to_string());
     }
     if let Some(Served::Connect(what)) = kind.subresource(&arrived.info.subresource) {
-        return connect::run(server, &kind, *what, arrived).await;
+        return connect::run(server, user, &kind, *what, arrived).await;
     }
     if arrived.info.verb == "watch" {
         return watch::run(server, &kind, &arrived).await;
