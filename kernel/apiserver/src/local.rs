@@ -20,6 +20,7 @@ use crate::respond::Outcome;
 use crate::server::ApiServer;
 use crate::spine::pass;
 use crate::steps::audit;
+use crate::steps::flow::{Classified, Listing};
 use crate::verbs::{self, Operation, scope_of};
 
 /// Makes clients of this server for any identity.
@@ -94,8 +95,8 @@ impl LocalTransport {
         let info = Self::info(&kind, target, verb);
         let entry = audit::Entry::open(&self.server, self.server.registry().new_uid());
         let headers = HeaderMap::new();
-        let about = &info;
-        let work = pass(&self.server, self.subject.clone(), about, &headers, entry, |user| async move {
+        let (about, listing, classified) = (&info, listing_of(&operation), Classified::default());
+        let work = pass(&self.server, self.subject.clone(), about, &headers, (listing, &classified), entry, |user| async move {
             let warnings = Warnings::default();
             let caller =
                 Caller { user: &user, warnings: &warnings, dry_run: false, field_validation: FieldValidation::Ignore };
@@ -105,6 +106,12 @@ impl LocalTransport {
         // Boxed: the future of a write is large, and callers nest.
         Box::pin(work).await
     }
+}
+
+fn listing_of(operation: &Operation) -> Listing {
+    let (Operation::List(list) | Operation::DeleteCollection(list, _)) = operation else { return Listing::default() };
+    let selects = !list.labels.is_everything() || !list.fields.is_everything();
+    Listing { limit: list.limit, selects, initial_events: false }
 }
 
 fn selectors(labels: &str, fields: &str) -> Result<(LabelSelector, FieldSelector), Status> {
@@ -194,7 +201,9 @@ impl Transport for LocalTransport {
         let headers = HeaderMap::new();
         let server = self.server.clone();
         let scope = scope_of(&kind, &info).to_owned();
-        let watching = pass(&self.server, self.subject.clone(), &info, &headers, entry, |_user| async move {
+        let listing = Listing { initial_events: request.initial_events, ..Listing::default() };
+        let classified = Classified::default();
+        let watching = pass(&self.server, self.subject.clone(), &info, &headers, (listing, &classified), entry, |_user| async move {
             Ok((200, server.registry().watch(&kind, &scope, &request).await?))
         })
         .await?;

@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::info::RequestInfo;
+use crate::steps::flow::FlowMetrics;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -37,6 +38,7 @@ pub struct Metrics {
     duration: Family<VerbLabels, Histogram>,
     inflight: Gauge,
     watches: Gauge,
+    pub flow: FlowMetrics,
 }
 
 impl Default for Metrics {
@@ -49,7 +51,8 @@ impl Default for Metrics {
         registry.register("apiserver_request_duration_seconds", "Time to the answer", duration.clone());
         registry.register("apiserver_current_inflight_requests", "Requests in work", inflight.clone());
         registry.register("apiserver_longrunning_requests", "Open watches and other streams", watches.clone());
-        Self { registry, requests, duration, inflight, watches }
+        let flow = FlowMetrics::register(&mut registry);
+        Self { registry, requests, duration, inflight, watches, flow }
     }
 }
 

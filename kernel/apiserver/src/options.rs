@@ -5,6 +5,8 @@ use sdk_api::{Cause, Details, FieldSelector, LabelSelector, Reason, Status};
 use sdk_client::Propagation;
 use serde_json::Value;
 
+use crate::steps::flow::Listing;
+
 /// The decoded query.
 #[derive(Clone, Copy)]
 pub struct Query<'a>(pub &'a [(String, String)]);
@@ -157,6 +159,15 @@ pub fn watch(query: Query<'_>) -> Result<(WatchRequest, bool), Status> {
     }
     let request = WatchRequest { labels, fields, revision, initial_events };
     Ok((request, query.flag("allowWatchBookmarks")))
+}
+
+/// How much a list or a watch will have to go through, as far as it says; what it says wrongly is refused later.
+pub fn listing(query: Query<'_>) -> Listing {
+    Listing {
+        limit: query.number("limit").ok().flatten().unwrap_or(0),
+        selects: !query.get("labelSelector").is_empty() || !query.get("fieldSelector").is_empty(),
+        initial_events: query.flag("sendInitialEvents") || matches!(query.get("resourceVersion"), "" | "0"),
+    }
 }
 
 /// Seconds after which a watch or a request ends by itself.

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use kernel_registry::{KindTable, Registry};
 use sdk_api::Clock;
+use sdk_controller::Informers;
 use sdk_plugin::{AuditSink, Authenticator, Authorizer};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::discovery::Discovery;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::openapi::OpenApi;
+use crate::steps::flow::{self, Dispatcher, Watchers};
 
 /// How the API server reaches node agents.
 #[derive(Clone)]
@@ -89,7 +90,10 @@ pub struct ApiServer {
     published: RwLock<Arc<Published>>,
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
-    pub(crate) seats: Arc<Semaphore>,
+    /// Priority and fairness.
+    pub(crate) flow: Dispatcher,
+    /// Who watches what over the network.
+    pub(crate) watchers: Watchers,
     /// Ends streams when the server stops.
     pub(crate) stop: CancellationToken,
 }
@@ -104,10 +108,15 @@ impl ApiServer {
         settings: Settings,
         stop: CancellationToken,
     ) -> Arc<Self> {
+        let metrics = Metrics::default();
+        // A quarter of its time is what a request may wait. Source: `RequestWaitLimit` of the API server.
+        let wait_max = settings.request_timeout / 4;
+        let seats = settings.requests_inflight_max;
         Arc::new(Self {
             published: RwLock::new(Published::of(registry.table())),
-            seats: Arc::new(Semaphore::new(settings.requests_inflight_max)),
-            metrics: Metrics::default(),
+            flow: Dispatcher::new(registry.clock().clone(), seats, wait_max, metrics.flow.clone()),
+            watchers: Watchers::default(),
+            metrics,
             registry,
             authenticators,
             authorizers,
@@ -132,6 +141,11 @@ impl ApiServer {
 
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Keeps priority and fairness as the API's objects say. Call it once, where their kinds are served.
+    pub fn follow_flow_control(self: &Arc<Self>, informers: &Informers) {
+        flow::follow(self, informers);
     }
 
     pub fn audit_sinks(&self) -> &[Arc<dyn AuditSink>] {

@@ -14,8 +14,10 @@ use sdk_plugin::Credentials;
 
 use crate::body::{Body, RequestBody};
 use crate::info::{RequestInfo, query_pairs};
+use crate::options::{self, Query};
 use crate::respond::failure;
 use crate::server::ApiServer;
+use crate::steps::flow::{Classified, Listing};
 use crate::steps::{audit, authenticate, authorize, flow, impersonate};
 use crate::verbs;
 
@@ -102,11 +104,14 @@ async fn answer(
         }
     };
     let (info, headers) = (arrived.info.clone(), arrived.headers.clone());
-    let done = pass(server, user, &info, &headers, entry, |user| async move {
+    let (listing, classified) = (options::listing(Query(&arrived.query)), Classified::default());
+    let done = pass(server, user, &info, &headers, (listing, &classified), entry, |user| async move {
         let response = verbs::network::run(server, &user, arrived, warnings).await?;
         Ok((response.status().as_u16(), response))
     });
-    done.await.unwrap_or_else(|status| failure(&status))
+    let mut response = done.await.unwrap_or_else(|status| failure(&status));
+    classified.tell(response.headers_mut());
+    response
 }
 
 /// What requests of every origin meet once it is known who asks. There is no other way to the verbs.
@@ -115,6 +120,7 @@ pub async fn pass<T, F: Future<Output = Result<(u16, T), Status>>>(
     user: Subject,
     info: &RequestInfo,
     headers: &HeaderMap,
+    (listing, classified): (Listing, &Classified),
     entry: audit::Entry,
     work: impl FnOnce(Subject) -> F,
 ) -> Result<T, Status> {
@@ -122,9 +128,9 @@ pub async fn pass<T, F: Future<Output = Result<(u16, T), Status>>>(
     let done = async {
         let acting_user = impersonate::impersonate(server, user.clone(), headers).await?;
         acting = Some(acting_user.clone());
-        let _seat = flow::seat(server, info)?;
+        let _seat = flow::seat(server, &acting_user, info, listing, classified).await?;
         authorize::authorize(server, &acting_user, info).await?;
-        work(acting_user).await
+        flow::seated(work(acting_user)).await
     }
     .await;
     match done {

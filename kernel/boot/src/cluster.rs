@@ -121,6 +121,7 @@ impl Cluster {
         let informer_client = clients.client(&own_identity());
         let catalogue = Arc::new(plugins::TableCatalogue(server.registry().clone()));
         let host = Host::new(clients, informer_client.clone(), clock.clone(), catalogue);
+        server.follow_flow_control(host.informers());
         host.prepare(&tables).await.map_err(|why| anyhow!("a plugin cannot start: {why}"))?;
         let rows = server.registry().clone();
         host.start_kind_sources(&tables, rows).await.map_err(|why| anyhow!("kinds cannot be added: {why}"))?;

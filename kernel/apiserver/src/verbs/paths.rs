@@ -28,6 +28,7 @@ pub fn run(server: &ApiServer, arrived: &Arrived) -> Result<Response<Body>, Stat
         ["metrics"] => {
             Ok(text(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", server.metrics.encode()))
         }
+        ["debug", "api_priority_and_fairness", "dump_priority_levels"] => Ok(text(200, PLAIN_TEXT, server.flow.dump())),
         [] => indented(arrived, &root(server)),
         ["openapi", "v3"] => document(arrived, server.published().openapi().index()),
         ["openapi", "v3", rest @ ..] => openapi(server, arrived, &rest.join("/")),

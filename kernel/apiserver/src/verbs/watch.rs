@@ -18,6 +18,7 @@ use crate::options::{self, Query};
 use crate::respond::{Wish, shaped};
 use crate::server::ApiServer;
 use crate::spine::Arrived;
+use crate::steps::flow::Watched;
 use crate::verbs::network::wish;
 use crate::verbs::{not_allowed, scope_of};
 
@@ -51,6 +52,12 @@ pub async fn run(server: &Arc<ApiServer>, kind: &Arc<Kind>, arrived: &Arrived) -
         with_header: true,
         over: false,
         _counted: server.metrics.open_stream(),
+        _watched: server.watchers.open(
+            &arrived.info.group,
+            &arrived.info.resource,
+            scope_of(kind, &arrived.info),
+            &arrived.info.name,
+        ),
     };
     let mut response = Response::new(streamed(frames(state)));
     if let Ok(value) = HeaderValue::from_str(&wish.media_type.of_watch()) {
@@ -79,6 +86,7 @@ struct Telling {
     with_header: bool,
     over: bool,
     _counted: Counted,
+    _watched: Watched,
 }
 
 fn frames(state: Telling) -> impl Stream<Item = Bytes> + Send {

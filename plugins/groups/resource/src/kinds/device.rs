@@ -160,9 +160,8 @@ fn validate_place(found: &mut Violations, field: &str, device: &Device, chooses_
     }
     if let Some(selector) = &device.node_selector {
         places.push("`nodeSelector`");
-        let options = sdk_workload::Options::default();
         let field = format!("{field}.nodeSelector");
-        sdk_workload::validate::scheduling::node_selector(found, selector, &field, options);
+        sdk_workload::validate::scheduling::node_selector(found, selector, &field, false);
     }
     match device.all_nodes {
         None => {}

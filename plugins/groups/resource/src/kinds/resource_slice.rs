@@ -105,8 +105,7 @@ fn place(found: &mut Violations, spec: &ResourceSliceSpec) {
     }
     if let Some(selector) = &spec.node_selector {
         ways.push("`nodeSelector`");
-        let options = sdk_workload::Options::default();
-        sdk_workload::validate::scheduling::node_selector(found, selector, "spec.nodeSelector", options);
+        sdk_workload::validate::scheduling::node_selector(found, selector, "spec.nodeSelector", false);
         // Selectors of several slices are joined when devices are given; that is simple for one term each.
         if selector.node_selector_terms.len() != 1 {
             let terms = json!(selector.node_selector_terms);

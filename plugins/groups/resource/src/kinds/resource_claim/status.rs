@@ -94,9 +94,8 @@ fn validate_allocation(found: &mut Violations, field: &str, given: &AllocationRe
         validate_results(found, &format!("{field}.devices"), devices, requests);
     }
     if let Some(selector) = &given.node_selector {
-        let options = sdk_workload::Options::default();
         let field = format!("{field}.nodeSelector");
-        sdk_workload::validate::scheduling::node_selector(found, selector, &field, options);
+        sdk_workload::validate::scheduling::node_selector(found, selector, &field, false);
     }
 }
 
