@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Every kubectl that can be found, by version (`1.27`); the one on the path stands under `default`.
 ///
-/// Other versions are looked for beside it as `kubectl.1.27` and the like, and in the folders of `KERNEL_KUBECTL_PATH`.
+/// Other versions are looked for beside it as `kubectl.1.27` and the like, and in the folders of `KERNEL_CLIENTS`.
 pub fn all() -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -16,7 +16,7 @@ pub fn all() -> Vec<(String, PathBuf)> {
         }
         found.push(("default".to_owned(), default));
     }
-    folders.extend(std::env::split_paths(&std::env::var_os("KERNEL_KUBECTL_PATH").unwrap_or_default()));
+    folders.extend(std::env::split_paths(&std::env::var_os("KERNEL_CLIENTS").unwrap_or_default()));
     for folder in folders {
         let mut versions: Vec<_> = std::fs::read_dir(folder)
             .into_iter()
