@@ -1,6 +1,10 @@
-//! `apiextensions.k8s.io`: kinds that users define. Definitions are checked and stored; serving them comes later.
+//! `apiextensions.k8s.io`: kinds that users define. A definition becomes rows of the kind table, like any other kind's.
 
+mod custom;
+mod json_path;
 pub mod kinds;
+pub mod schema;
+mod versions;
 
 use sdk_plugin::{Plugin, Tables};
 
