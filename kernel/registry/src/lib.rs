@@ -10,6 +10,7 @@ mod options;
 pub mod patch;
 mod read;
 mod registry;
+mod rules;
 mod scale;
 mod table;
 mod watch;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::document::{meta_text, metadata, remove};
 use crate::options::{Caller, FieldValidation, Input, PatchFormat};
 use crate::registry::{Registry, store_status};
-use crate::{admit, document, meta, patch};
+use crate::{admit, document, meta, patch, rules};
 
 /// How many generated names are tried. Source: `maxNameGenerationCreateAttempts`.
 const NAME_TRIES_MAX: usize = 8;
@@ -94,7 +94,7 @@ impl Registry {
 
         let name = meta_text(new, "name").to_owned();
         let mut found = meta::validate(new, hub);
-        found.extend(hub.strategy.validate(new, None)?);
+        found.extend(rules::judge(kind, hub, new, None)?);
         refuse(kind, &name, &found)?;
         hub.strategy.warnings(new).into_iter().for_each(|warning| caller.warnings.add(warning));
         request.name.clone_from(&name);
@@ -333,7 +333,7 @@ impl Registry {
         found.extend(meta::validate_update(new, before));
         found.extend(match subresource {
             "status" => hub.strategy.validate_status(new, before)?,
-            "" => hub.strategy.validate(new, Some(before))?,
+            "" => rules::judge(kind, &hub, new, Some(before))?,
             part => hub.strategy.validate_part(part, new, before)?,
         });
         refuse(kind, name, &found)?;

@@ -1,11 +1,16 @@
 //! `events.k8s.io/v1` Event: the core `v1` Event under newer field names. Stored as the core kind.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use sdk_api::GroupVersionKind;
 use sdk_api::k8s_openapi::api::events::v1::Event;
 use sdk_plugin::column::age_of;
+use sdk_plugin::strategy::Lens;
 use sdk_plugin::{Column, FieldOf, Kind, StoredAs};
 use serde_json::Value;
+
+use super::strict::Strict;
 
 /// This version's field, the stored one.
 const FIELDS_MAP: [(&str, &str); 7] = [
@@ -60,7 +65,9 @@ const FIELDS: &[FieldOf] = &[
 /// The row.
 pub fn kind() -> Kind {
     let stored = StoredAs::new(GroupVersionKind::new("", "v1", "Event"), to_stored, from_stored);
-    Kind::plain::<Event>().short_names(&["ev"]).columns(COLUMNS).fields(FIELDS).create_on_update().stored_as(stored)
+    let mut kind = Kind::plain::<Event>();
+    kind.strategy = Arc::new(Lens(Strict));
+    kind.short_names(&["ev"]).columns(COLUMNS).fields(FIELDS).create_on_update().stored_as(stored)
 }
 
 fn rename(event: &mut Value, pairs: impl Iterator<Item = (&'static str, &'static str)>) {

@@ -1,6 +1,7 @@
 //! The kinds of `events.k8s.io`, one file each.
 
 pub mod event;
+mod strict;
 
 use sdk_plugin::Tables;
 
