@@ -4,9 +4,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sdk_api::{Clock, GroupResource, Key, Object, Status, Typed};
-use sdk_client::Client;
+use sdk_client::{Client, Subject};
 use sdk_controller::Informers;
 use sdk_plugin::Context;
+use serde_json::json;
 
 /// How long a write waits for a cache that is being filled, right after the start.
 const SYNC_WAIT: Duration = Duration::from_secs(5);
@@ -62,6 +63,25 @@ impl World {
             }
         }
         Ok(informer.list("").iter().filter_map(|object| object.typed().ok()).collect())
+    }
+
+    /// Whether a user may do something with an object: group, resource and name.
+    pub async fn may(
+        &self,
+        user: &Subject,
+        verb: &str,
+        (group, resource, name): (&str, &str, &str),
+    ) -> Result<bool, Status> {
+        let asked = json!({"verb": verb, "group": group, "version": "*", "resource": resource, "name": name});
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": {
+                "user": user.name, "uid": user.uid, "groups": user.groups, "extra": user.extra, "resourceAttributes": asked,
+            },
+        });
+        let reviews = GroupResource::new("authorization.k8s.io", "subjectaccessreviews");
+        let answer = self.get()?.client.create(&reviews, "", review).await?;
+        Ok(answer.tree()["status"]["allowed"] == true)
     }
 
     /// Lets time pass on the server's clock.

@@ -1,6 +1,7 @@
 //! The built-in plugins, one file each. Their order is in `chain.rs`.
 
 mod certificate_requester;
+mod certificate_signers;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_toleration_seconds;
@@ -26,6 +27,9 @@ pub fn all(world: &Arc<World>) -> Vec<Arc<dyn Admission>> {
         Arc::new(default_storage_class::DefaultStorageClass(world.clone())),
         Arc::new(default_ingress_class::DefaultIngressClass(world.clone())),
         Arc::new(certificate_requester::CertificateRequester),
+        Arc::new(certificate_signers::CertificateApproval(world.clone())),
+        Arc::new(certificate_signers::CertificateSigning(world.clone())),
+        Arc::new(certificate_signers::CertificateSubjectRestriction),
     ]
 }
 

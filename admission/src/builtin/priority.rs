@@ -14,6 +14,13 @@ use crate::world::World;
 
 const PREEMPT: &str = "PreemptLowerPriority";
 
+/// The classes that every cluster has.
+const SYSTEM_CLASSES: [&str; 2] = ["system-cluster-critical", "system-node-critical"];
+
+fn is_about_class(request: &AdmissionRequest) -> bool {
+    is_about(request, "scheduling.k8s.io", "priorityclasses")
+}
+
 pub struct Priority(pub Arc<World>);
 
 /// What a class gives.
@@ -35,12 +42,15 @@ impl Admission for Priority {
     }
 
     fn handles(&self, request: &AdmissionRequest) -> bool {
-        matches!(request.operation, Operation::Create | Operation::Update)
-            && (is_about(request, "", "pods") || is_about(request, "scheduling.k8s.io", "priorityclasses"))
+        match request.operation {
+            Operation::Create | Operation::Update => is_about(request, "", "pods") || is_about_class(request),
+            Operation::Delete => is_about_class(request),
+            Operation::Connect => false,
+        }
     }
 
     async fn mutate(&self, request: &mut AdmissionRequest) -> Result<(), Status> {
-        if request.resource != "pods" {
+        if request.resource != "pods" || request.operation == Operation::Delete {
             return Ok(());
         }
         if request.operation == Operation::Update {
@@ -75,8 +85,13 @@ impl Admission for Priority {
         Ok(())
     }
 
-    /// At most one class may be the default.
+    /// At most one class may be the default. The system's own classes stay.
     async fn validate(&self, request: &AdmissionRequest) -> Result<(), Status> {
+        if request.operation == Operation::Delete {
+            let is_systems = SYSTEM_CLASSES.contains(&request.name.as_str());
+            let why = "this is a system priority class and cannot be deleted";
+            return if is_systems { Err(forbidden(request, why)) } else { Ok(()) };
+        }
         if request.resource == "pods" || request.object["globalDefault"] != true {
             return Ok(());
         }
@@ -194,6 +209,15 @@ mod tests {
         let old = pod(json!({"priority": 5, "preemptionPolicy": "Never"}));
         let update = request(Operation::Update, "pods", pod(json!({})), Some(old.clone()));
         assert_eq!(admit(&plugin, update).await.unwrap()["spec"], old["spec"]);
+    }
+
+    #[tokio::test]
+    async fn the_systems_classes_stay() {
+        let plugin = started([], Priority).await.2;
+        for (name, is_good) in [("high", true), ("system-node-critical", false)] {
+            let request = request(Operation::Delete, "priorityclasses", Value::Null, Some(class(name, 1, false)));
+            assert_eq!(admit(&plugin, request).await.is_ok(), is_good, "{name}");
+        }
     }
 
     #[tokio::test]

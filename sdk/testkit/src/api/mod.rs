@@ -38,11 +38,15 @@ pub struct WriteRecord {
 /// Looks at each call before it is carried out, and may refuse it.
 type Intercept = Arc<dyn Fn(&Subject, &Request) -> Option<Status> + Send + Sync>;
 
+/// Answers what is posted instead of storing it, as for SubjectAccessReview.
+type AnswerPosted = Arc<dyn Fn(&Value) -> Value + Send + Sync>;
+
 #[derive(Default)]
 struct Control {
     /// Failures to come, in order.
     failures: Vec<(Verb, GroupResource, Status)>,
     intercept: Option<Intercept>,
+    answers: Vec<(GroupResource, AnswerPosted)>,
     writes: Vec<WriteRecord>,
     lists: Vec<GroupResource>,
     watches: Vec<GroupResource>,
@@ -137,6 +141,11 @@ impl FakeApi {
         self.control().intercept = Some(Arc::new(look));
     }
 
+    /// Makes it a collection that answers: what is posted is given to `answer`, whose result the client gets.
+    pub fn answer(&self, resource: &GroupResource, answer: impl Fn(&Value) -> Value + Send + Sync + 'static) {
+        self.control().answers.push((resource.clone(), Arc::new(answer)));
+    }
+
     /// All writes so far, refused ones too.
     pub fn writes(&self) -> Vec<WriteRecord> {
         self.control().writes.clone()
@@ -214,6 +223,17 @@ impl FakeApi {
         intercept(subject, request)
     }
 
+    fn answered(&self, request: &Request) -> Option<Outcome> {
+        let target = &request.target;
+        let control = self.control();
+        let (_, answer) = control.answers.iter().find(|(resource, _)| *resource == target.resource)?;
+        let answer = answer.clone();
+        drop(control);
+        let answer = answer(request.body.as_ref()?);
+        let key = Key::new(&target.resource, &target.namespace, "");
+        Some(Outcome { object: Some(Arc::new(Object::new(key, 0, answer.to_string().into()))), revision: 0 })
+    }
+
     fn record(&self, subject: &Subject, request: &Request, outcome: &Result<Outcome, Status>) {
         if matches!(request.verb, Verb::Get | Verb::List) {
             return;
@@ -242,9 +262,10 @@ impl Transport for FakeTransport {
     async fn call(&self, request: Request) -> Result<Option<Arc<Object>>, Status> {
         // A call takes a turn, as over any transport: whoever runs at the same time gets between.
         tokio::task::yield_now().await;
-        let outcome = match self.api.refusal(&self.subject, &request) {
-            Some(status) => Err(status),
-            None => self.api.state().call(&request, self.api.inner.clock.now()),
+        let outcome = match (self.api.refusal(&self.subject, &request), self.api.answered(&request)) {
+            (Some(status), _) => Err(status),
+            (None, Some(outcome)) => Ok(outcome),
+            (None, None) => self.api.state().call(&request, self.api.inner.clock.now()),
         };
         self.api.record(&self.subject, &request, &outcome);
         self.api.wake();
