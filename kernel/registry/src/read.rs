@@ -234,8 +234,17 @@ pub(crate) fn scope(kind: &Kind, namespace: &str, fields: &FieldSelector) -> Opt
 /// Refuses a field selector on fields that the kind does not offer.
 pub(crate) fn check_fields(kind: &Kind, fields: &FieldSelector) -> Result<(), Status> {
     for term in &fields.0 {
-        if kind.field(&term.field).is_none() && !matches!(term.field.as_str(), "metadata.name" | "metadata.namespace") {
-            return Err(Status::bad_request(format!("field label not supported: {}", term.field)));
+        if kind.field(&term.field).is_none() && !matches!(term.field.as_str(), "metadata.name" | "metadata.namespace")
+        {
+            // Kinds that say nothing of their fields are answered by the words that are the same for all of them.
+            let why = match kind.fields.is_empty() {
+                true => format!(
+                    "{:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+                    term.field
+                ),
+                false => format!("field label not supported: {}", term.field),
+            };
+            return Err(Status::bad_request(why));
         }
     }
     Ok(())

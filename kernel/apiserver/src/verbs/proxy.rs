@@ -281,10 +281,11 @@ fn seed(server: &ApiServer) -> usize {
     id.get(..7).and_then(|digits| usize::from_str_radix(digits, 16).ok()).unwrap_or(0)
 }
 
-fn read<T: sdk_api::Typed>(server: &ApiServer, namespace: &str, name: &str) -> Result<Arc<T>, Status>
-where
-    T: Send + Sync + 'static,
-{
+fn read<T: sdk_api::Typed + Send + Sync + 'static>(
+    server: &ApiServer,
+    namespace: &str,
+    name: &str,
+) -> Result<Arc<T>, Status> {
     let key = Key::of::<T>(namespace, name);
     let stored = server.registry.store().get(&key).ok_or_else(|| Status::not_found(&key.resource, name))?;
     stored.typed::<T>().map_err(|error| Status::internal(error.to_string()))

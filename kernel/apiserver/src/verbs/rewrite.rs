@@ -41,7 +41,7 @@ impl Rewriter {
     /// relative to the page stay.
     pub fn link(&self, link: &str) -> String {
         let path = match link.split_once("://") {
-            Some((scheme, rest)) if matches!(scheme, "http" | "https") => {
+            Some(("http" | "https", rest)) => {
                 let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
                 let (host, path) = rest.split_at(end);
                 if host != self.host || !path.starts_with('/') {

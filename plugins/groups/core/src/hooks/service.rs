@@ -17,6 +17,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::pool::{Pool, Refusal};
+use crate::kinds::service::addresses::cluster_addresses;
 use crate::kinds::service::strategy::{has_cluster_ip, has_health_check_port, has_node_ports, is_headless};
 
 struct Pools {
@@ -136,6 +137,17 @@ impl ServiceHook {
             }
             return;
         }
+        if matches!(asked.as_deref(), None | Some("SingleStack")) {
+            for (count, what) in [
+                (spec.cluster_ips.as_ref().map_or(0, Vec::len), "cluster IPs"),
+                (spec.ip_families.as_ref().map_or(0, Vec::len), "IP families"),
+            ] {
+                if count == 2 {
+                    let why = format!("must be RequireDualStack or PreferDualStack when multiple {what} are specified");
+                    found.invalid("spec.ipFamilyPolicy", asked.clone(), why);
+                }
+            }
+        }
         spec.ip_family_policy.get_or_insert_with(|| "SingleStack".into());
         if asked.as_deref() == Some("RequireDualStack") {
             let why = "this cluster is not configured for dual-stack services";
@@ -150,12 +162,35 @@ impl ServiceHook {
         }
     }
 
+    /// The families that the addresses say, where nobody did.
+    fn families_of_ips(&self, found: &mut Violations, spec: &mut ServiceSpec) {
+        let ips = spec.cluster_ips.clone().unwrap_or_default();
+        let stated = spec.ip_families.as_ref().map_or(0, Vec::len);
+        for (i, ip) in ips.iter().enumerate().skip(stated) {
+            // What is no address is for validation to say, which comes next.
+            let Ok(address) = ip.parse::<IpAddr>() else { return };
+            let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+            if family == self.family() {
+                spec.ip_families.get_or_insert_default().push(family.into());
+            } else {
+                let why = format!("{family} is not configured on this cluster");
+                found.invalid(format!("spec.clusterIPs[{i}]"), ips.clone(), why);
+            }
+        }
+    }
+
     fn reserve(&self, spec: &mut ServiceSpec, old: Option<&ServiceSpec>) -> Result<Reservation, Wrong> {
         let before = old.map(|old| self.held(old)).unwrap_or_default();
         let mut reservation = Reservation::new(self.pools.clone());
         if has_cluster_ip(spec) || is_headless(spec) {
-            let mut found = Violations::default();
-            self.families(&mut found, spec);
+            // What does not go together would only be made worse.
+            let mut found = cluster_addresses(spec);
+            if found.is_empty() && !is_headless(spec) {
+                self.families_of_ips(&mut found, spec);
+            }
+            if found.is_empty() {
+                self.families(&mut found, spec);
+            }
             if !found.is_empty() {
                 return Err(Wrong::Field(found));
             }

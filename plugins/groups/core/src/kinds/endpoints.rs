@@ -108,38 +108,41 @@ fn subset(found: &mut Violations, subset: &EndpointSubset, path: &str) {
             "TCP" | "UDP" | "SCTP" => {}
             other => found.not_supported(at("protocol"), other, &["SCTP", "TCP", "UDP"]),
         }
+        if let Some(protocol) = &port.app_protocol {
+            each_invalid(found, &at("appProtocol"), protocol, names::qualified_name(protocol));
+        }
     }
 }
 
 fn address(found: &mut Violations, address: &EndpointAddress, path: &str) {
+    ordinary_ip(found, &address.ip, &format!("{path}.ip"));
     if let Some(name) = address.hostname.as_deref().filter(|name| !name.is_empty()) {
         each_invalid(found, &format!("{path}.hostname"), name, names::dns1123_label(name));
     }
     if let Some(name) = &address.node_name {
         each_invalid(found, &format!("{path}.nodeName"), name, names::dns1123_subdomain(name));
     }
-    ordinary_ip(found, &address.ip, &format!("{path}.ip"));
 }
 
-/// An address that may lead to a pod or host: not of the loopback, link-local or multicast ranges.
+/// An address that may lead to a pod or host: not of the loopback, link-local or link-local multicast ranges.
 pub fn ordinary_ip(found: &mut Violations, ip: &str, path: &str) {
     let Ok(parsed) = ip.parse::<IpAddr>() else {
         return found.invalid(path, ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
     };
     if parsed.is_unspecified() {
-        found.invalid(path, ip, "may not be unspecified (0.0.0.0 or ::)");
+        found.invalid(path, ip, format!("may not be unspecified ({ip})"));
     }
     if parsed.is_loopback() {
         found.invalid(path, ip, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
     }
-    let link_local = match parsed {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    let (link_local, multicast) = match parsed {
+        IpAddr::V4(v4) => (v4.is_link_local(), v4.octets()[..3] == [224, 0, 0]),
+        IpAddr::V6(v6) => (v6.is_unicast_link_local(), v6.segments()[0] & 0xff0f == 0xff02),
     };
     if link_local {
         found.invalid(path, ip, "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
     }
-    if parsed.is_multicast() {
+    if multicast {
         found.invalid(path, ip, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
     }
 }

@@ -9,6 +9,11 @@ use serde_json::Value;
 
 use super::fields::{at, text};
 
+/// Source: KEP-383, `ReportingInstanceLengthLimit` and its like.
+const WORD_BYTES_MAX: usize = 128;
+/// Source: KEP-383, `NoteLengthLimit`.
+const NOTE_BYTES_MAX: usize = 1024;
+
 const COLUMNS: &[Column] = &[
     Column::compute("Last Seen", |event, now| {
         let series = &event["series"]["lastObservedTime"];
@@ -87,39 +92,42 @@ impl Strategy for EventStrategy {
         let mut found = Violations::default();
         let namespace = text(&new.metadata.namespace);
         let of_object = text(&new.involved_object.namespace);
-        if of_object.is_empty() {
-            if !matches!(namespace, "" | "default") {
-                found.invalid("involvedObject.namespace", of_object, "does not match event.namespace");
-            }
-        } else if of_object != namespace {
+        let newer = new.event_time.is_some();
+        let fits = match of_object {
+            "" => matches!(namespace, "" | "default") || (newer && namespace == "kube-system"),
+            of_object => of_object == namespace,
+        };
+        if !fits {
             found.invalid("involvedObject.namespace", of_object, "does not match event.namespace");
         }
         // Events of the newer form say who reports them.
-        if new.event_time.is_some() {
-            let controller = text(&new.reporting_component);
-            if controller.is_empty() {
-                found.required("reportingController", "");
-            } else {
-                each_invalid(&mut found, "reportingController", controller, names::qualified_name(controller));
-            }
-            for (field, value, bytes_max) in [
-                ("reportingInstance", &new.reporting_instance, 128),
-                ("action", &new.action, 128),
-                ("reason", &new.reason, 128),
-            ] {
-                match text(value) {
-                    "" => found.required(field, ""),
-                    value if value.len() > bytes_max => {
-                        found.invalid(field, value, format!("can have at most {bytes_max} characters"))
-                    }
-                    _ => {}
-                }
-            }
-            if text(&new.message).len() > 1024 {
-                found.invalid("message", "", "can have at most 1024 characters");
-            }
+        if newer {
+            reported(&mut found, new);
         }
+        each_invalid(&mut found, "namespace", namespace, names::dns1123_subdomain(namespace));
         found
+    }
+}
+
+fn reported(found: &mut Violations, event: &Event) {
+    let controller = text(&event.reporting_component);
+    if controller.is_empty() {
+        found.required("reportingController", "");
+    }
+    each_invalid(found, "reportingController", controller, names::qualified_name(controller));
+    for (field, value) in
+        [("reportingInstance", &event.reporting_instance), ("action", &event.action), ("reason", &event.reason)]
+    {
+        match text(value) {
+            "" => found.required(field, ""),
+            value if value.len() > WORD_BYTES_MAX => {
+                found.invalid(field, "", format!("can have at most {WORD_BYTES_MAX} characters"));
+            }
+            _ => {}
+        }
+    }
+    if text(&event.message).len() > NOTE_BYTES_MAX {
+        found.invalid("message", "", format!("can have at most {NOTE_BYTES_MAX} characters"));
     }
 }
 
@@ -148,7 +156,14 @@ mod tests {
                 "new form, silent",
                 json!({"metadata": {"namespace": "a"}, "involvedObject": {"namespace": "a"},
                     "eventTime": "2026-01-01T00:00:00.000000Z"}),
-                vec!["reportingController", "reportingInstance", "action", "reason"],
+                vec![
+                    "reportingController",
+                    "reportingController",
+                    "reportingController",
+                    "reportingInstance",
+                    "action",
+                    "reason",
+                ],
             ),
         ] {
             let event: Event = serde_json::from_value(event).unwrap();

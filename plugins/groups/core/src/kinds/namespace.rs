@@ -14,7 +14,8 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// Taken off by the namespace controller once the namespace is empty.
 const FINALIZER: &str = "kubernetes";
 
-const COLUMNS: &[Column] = &[Column::NAME, Column::path("Status", ".status.phase"), Column::AGE];
+const COLUMNS: &[Column] =
+    &[Column::NAME, Column::path("Status", ".status.phase").describe("The status of the namespace"), Column::AGE];
 const FIELDS: &[FieldOf] = &[FieldOf { name: "status.phase", value: |namespace| at(namespace, ".status.phase") }];
 
 /// The row.
@@ -53,16 +54,21 @@ impl Strategy for NamespaceStrategy {
         name_label(&mut new.metadata);
     }
 
-    fn validate(&self, new: &Namespace, _old: Option<&Namespace>) -> Violations {
+    fn validate(&self, new: &Namespace, old: Option<&Namespace>) -> Violations {
         let mut found = Violations::default();
-        let finalizers = new.spec.iter().flat_map(|spec| spec.finalizers.iter().flatten());
-        for (i, finalizer) in finalizers.enumerate() {
-            let path = format!("spec.finalizers[{i}]");
-            each_invalid(&mut found, &path, finalizer, names::qualified_name(finalizer));
-            if !finalizer.contains('/') && finalizer != FINALIZER && finalizer != "orphan" {
-                let why = "name is neither a standard finalizer name nor is it fully qualified";
-                found.invalid(path, finalizer.as_str(), why);
+        // An update leaves them as they are.
+        if old.is_none() {
+            for finalizer in new.spec.iter().flat_map(|spec| spec.finalizers.iter().flatten()) {
+                finalizer_name(&mut found, finalizer, "spec.finalizers");
             }
+        }
+        found
+    }
+
+    fn validate_part(&self, _part: &str, new: &Namespace, _old: &Namespace) -> Violations {
+        let mut found = Violations::default();
+        for (i, finalizer) in new.spec.iter().flat_map(|spec| spec.finalizers.iter().flatten()).enumerate() {
+            finalizer_name(&mut found, finalizer, &format!("spec.finalizers[{i}]"));
         }
         found
     }
@@ -86,6 +92,14 @@ impl Strategy for NamespaceStrategy {
 
     fn is_held(&self, namespace: &Namespace) -> bool {
         namespace.spec.as_ref().and_then(|spec| spec.finalizers.as_ref()).is_some_and(|held| !held.is_empty())
+    }
+}
+
+fn finalizer_name(found: &mut Violations, finalizer: &str, path: &str) {
+    each_invalid(found, path, finalizer, names::qualified_name(finalizer));
+    if !finalizer.contains('/') && !matches!(finalizer, FINALIZER | "orphan" | "foregroundDeletion") {
+        let why = "name is neither a standard finalizer name nor is it fully qualified";
+        found.invalid(path, finalizer, why);
     }
 }
 
@@ -158,11 +172,13 @@ mod tests {
             ("none", json!([]), vec![]),
             ("the standard one", json!(["kubernetes"]), vec![]),
             ("a qualified one", json!(["example.com/x"]), vec![]),
-            ("an unknown one", json!(["x"]), vec!["spec.finalizers[0]"]),
+            ("an unknown one", json!(["x"]), vec!["spec.finalizers"]),
         ] {
             let found = NamespaceStrategy.validate(&namespace(json!({"spec": {"finalizers": finalizers}})), None);
             assert_eq!(found.fields(), wrong, "{case}");
         }
+        let unknown = namespace(json!({"spec": {"finalizers": ["x"]}}));
+        assert_eq!(NamespaceStrategy.validate_part("finalize", &unknown, &unknown).fields(), ["spec.finalizers[0]"]);
         let terminating = namespace(json!({"status": {"phase": "Terminating"}}));
         assert_eq!(NamespaceStrategy.validate_status(&terminating, &terminating).fields(), ["status.Phase"]);
     }

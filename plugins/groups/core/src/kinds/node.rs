@@ -6,7 +6,7 @@ use sdk_api::k8s_openapi::api::core::v1::Node;
 use sdk_api::{Timestamp, Violations, names};
 use sdk_plugin::cells::has_condition;
 use sdk_plugin::{Column, Connect, FieldOf, Kind, Strategy};
-use sdk_workload::validate::{each_invalid, resources};
+use sdk_workload::validate::{each_invalid, resources, scheduling};
 use serde_json::Value;
 
 use super::fields::{flag, text};
@@ -16,8 +16,8 @@ const ROLE_LABEL: &str = "kubernetes.io/role";
 
 const COLUMNS: &[Column] = &[
     Column::NAME,
-    Column::compute("Status", |node, _| status(node).into()),
-    Column::compute("Roles", |node, _| roles(node).into()),
+    Column::compute("Status", |node, _| status(node).into()).describe("The status of the node"),
+    Column::compute("Roles", |node, _| roles(node).into()).describe("The roles of the node"),
     Column::AGE,
     Column::path("Version", ".status.nodeInfo.kubeletVersion"),
     Column::compute("Internal-IP", |node, _| address(node, "InternalIP").into()).wide(),
@@ -85,10 +85,10 @@ impl Strategy for NodeStrategy {
 
     fn default(&self, node: &mut Node) {
         let Some(spec) = &mut node.spec else { return };
-        // `podCIDR` is the older name of the first of `podCIDRs`.
+        // `podCIDR` is the older name of the first of `podCIDRs`, and goes before it for those who know it alone.
         let first = spec.pod_cidrs.as_ref().and_then(|cidrs| cidrs.first().cloned());
         match (text(&spec.pod_cidr).to_owned(), first) {
-            (old, None) if !old.is_empty() => spec.pod_cidrs = Some(vec![old]),
+            (old, first) if !old.is_empty() && first.as_ref() != Some(&old) => spec.pod_cidrs = Some(vec![old]),
             (old, Some(first)) if old.is_empty() => spec.pod_cidr = Some(first),
             _ => {}
         }
@@ -102,74 +102,90 @@ impl Strategy for NodeStrategy {
         let mut found = Violations::default();
         let spec = new.spec.clone().unwrap_or_default();
         taints(&mut found, &spec);
-        let cidrs = spec.pod_cidrs.as_deref().unwrap_or_default();
-        for (i, cidr) in cidrs.iter().enumerate() {
-            if cidr.parse::<ipnet::IpNet>().is_err() {
-                let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-                found.invalid(format!("spec.podCIDRs[{i}]"), cidr.as_str(), why);
-            }
-        }
-        if cidrs.first().is_some_and(|first| *first != text(&spec.pod_cidr)) {
-            found.invalid("spec.podCIDRs", cidrs.to_vec(), "the first podCIDR must be podCIDR");
-        }
-        let status = new.status.clone().unwrap_or_default();
-        for (side, amounts) in [("capacity", &status.capacity), ("allocatable", &status.allocatable)] {
-            for (name, amount) in amounts.iter().flatten() {
-                resources::amount(&mut found, name, amount, &format!("status.{side}[{name}]"));
-            }
-        }
-        let Some(before) = old.map(|old| old.spec.clone().unwrap_or_default()) else { return found };
-        let cidrs_before = before.pod_cidrs.clone().unwrap_or_default();
-        if !cidrs_before.is_empty() && cidrs_before != cidrs {
-            found.forbidden("spec.podCIDRs", "node updates may not change podCIDR except from \"\" to valid");
-        }
-        if !text(&before.provider_id).is_empty() && before.provider_id != spec.provider_id {
-            found.forbidden("spec.providerID", "node updates may not change providerID except from \"\" to valid");
-        }
-        if text(&before.external_id) != text(&spec.external_id) {
-            let why = "node updates may only change labels, taints, or capacity (or configSource, if the \
-                DynamicKubeletConfig feature gate is enabled)";
-            found.forbidden("[]", why);
+        amounts(&mut found, new);
+        networks(&mut found, spec.pod_cidrs.as_deref().unwrap_or_default());
+        if let Some(old) = old {
+            changes(&mut found, new, old);
         }
         found
     }
 
-    fn validate_status(&self, new: &Node, _old: &Node) -> Violations {
+    fn validate_status(&self, new: &Node, old: &Node) -> Violations {
         let mut found = Violations::default();
-        let status = new.status.clone().unwrap_or_default();
-        for (side, amounts) in [("capacity", &status.capacity), ("allocatable", &status.allocatable)] {
-            for (name, amount) in amounts.iter().flatten() {
-                resources::amount(&mut found, name, amount, &format!("status.{side}[{name}]"));
-            }
-        }
-        let mut seen = BTreeSet::new();
-        for (i, address) in status.addresses.iter().flatten().enumerate() {
-            if !seen.insert((&address.type_, &address.address)) {
-                let shown = serde_json::to_value(address).unwrap_or_default();
-                found.duplicate(format!("status.addresses[{i}]"), shown);
-            }
-        }
+        amounts(&mut found, new);
+        changes(&mut found, new, old);
         found
     }
 }
 
+fn amounts(found: &mut Violations, node: &Node) {
+    let status = node.status.clone().unwrap_or_default();
+    for (side, amounts) in [("capacity", &status.capacity), ("allocatable", &status.allocatable)] {
+        for (name, amount) in amounts.iter().flatten() {
+            resources::amount(found, name, amount, &format!("status.{side}.{name}"));
+        }
+    }
+}
+
+fn networks(found: &mut Violations, cidrs: &[String]) {
+    let path = "spec.podCIDRs";
+    let parsed: Vec<ipnet::IpNet> = cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
+    for (i, cidr) in cidrs.iter().enumerate().filter(|(_, cidr)| cidr.parse::<ipnet::IpNet>().is_err()) {
+        let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+        found.invalid(format!("{path}[{i}]"), cidr.as_str(), why);
+    }
+    if cidrs.len() < 2 {
+        return;
+    }
+    let v4 = parsed.iter().filter(|cidr| cidr.addr().is_ipv4()).count();
+    if v4 == 0 || v4 == parsed.len() || cidrs.len() > 2 {
+        found.invalid(path, cidrs.to_vec(), "may specify no more than one CIDR for each IP family");
+    }
+    for (i, cidr) in cidrs.iter().enumerate().filter(|(i, cidr)| cidrs[..*i].contains(cidr)) {
+        found.duplicate(format!("{path}[{i}]"), cidr.as_str());
+    }
+}
+
+/// What an update changes that it may not. Whoever may write a node's status may write the same.
+fn changes(found: &mut Violations, new: &Node, old: &Node) {
+    let (spec, before) = (new.spec.clone().unwrap_or_default(), old.spec.clone().unwrap_or_default());
+    let mut seen = BTreeSet::new();
+    let addresses = new.status.iter().flat_map(|status| status.addresses.iter().flatten());
+    for (i, address) in addresses.enumerate() {
+        if !seen.insert((&address.type_, &address.address)) {
+            let shown = serde_json::to_value(address).unwrap_or_default();
+            found.duplicate(format!("status.addresses[{i}]"), shown);
+        }
+    }
+    let (cidrs, cidrs_before) = (spec.pod_cidrs.unwrap_or_default(), before.pod_cidrs.unwrap_or_default());
+    let differ = cidrs.iter().zip(&cidrs_before).filter(|(new, old)| new != old).count();
+    let differ = if cidrs.len() == cidrs_before.len() { differ } else { 1 };
+    for _ in (0..differ).filter(|_| !cidrs_before.is_empty()) {
+        found.forbidden("spec.podCIDRs", "node updates may not change podCIDR except from \"\" to valid");
+    }
+    if !text(&before.provider_id).is_empty() && before.provider_id != spec.provider_id {
+        found.forbidden("spec.providerID", "node updates may not change providerID except from \"\" to valid");
+    }
+    if text(&before.external_id) != text(&spec.external_id) {
+        found.forbidden("spec.externalID", "may not be updated");
+    }
+}
+
+/// The path is upstream's, which clients match.
 fn taints(found: &mut Violations, spec: &sdk_api::k8s_openapi::api::core::v1::NodeSpec) {
     let mut seen = BTreeSet::new();
     for (i, taint) in spec.taints.iter().flatten().enumerate() {
-        let path = format!("spec.taints[{i}]");
+        let path = format!("metadata.taints[{i}]");
         each_invalid(found, &format!("{path}.key"), &taint.key, names::qualified_name(&taint.key));
         let value = text(&taint.value);
-        each_invalid(found, &format!("{path}.value"), value, names::label_value(value));
-        match taint.effect.as_str() {
-            "NoSchedule" | "PreferNoSchedule" | "NoExecute" => {}
-            "" => found.required(format!("{path}.effect"), ""),
-            other => {
-                let supported = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-                found.not_supported(format!("{path}.effect"), other, &supported);
-            }
+        let wrong = names::label_value(value);
+        if !wrong.is_empty() {
+            found.invalid(format!("{path}.value"), value, wrong.join(";"));
         }
+        scheduling::taint_effect(found, &taint.effect, &format!("{path}.effect"));
         if !seen.insert((&taint.key, &taint.effect)) {
-            found.duplicate(path, serde_json::to_value(taint).unwrap_or_default());
+            let shown = serde_json::to_value(taint).unwrap_or_default();
+            found.duplicate_because(path, shown, "taints must be unique by key and effect pair");
         }
     }
 }
@@ -219,12 +235,20 @@ mod tests {
             ("a network", json!({"podCIDR": "10.0.0.0/24"}), None, vec![]),
             ("no network", json!({"podCIDR": "10.0.0.0"}), None, vec!["spec.podCIDRs[0]"]),
             ("a taint", json!({"taints": [taint]}), None, vec![]),
-            ("the same taint twice", json!({"taints": [taint, taint]}), None, vec!["spec.taints[1]"]),
+            ("the same taint twice", json!({"taints": [taint, taint]}), None, vec!["metadata.taints[1]"]),
             (
                 "an unknown effect",
                 json!({"taints": [{"key": "a", "effect": "No"}]}),
                 None,
-                vec!["spec.taints[0].effect"],
+                vec!["metadata.taints[0].effect"],
+            ),
+            ("two of one family", json!({"podCIDRs": ["10.0.0.0/24", "10.0.1.0/24"]}), None, vec!["spec.podCIDRs"]),
+            ("one of each family", json!({"podCIDRs": ["10.0.0.0/24", "fd00::/64"]}), None, vec![]),
+            (
+                "another name for itself",
+                json!({"externalID": "b"}),
+                Some(json!({"externalID": "a"})),
+                vec!["spec.externalID"],
             ),
             ("the first network", json!({"podCIDR": "10.0.0.0/24"}), Some(json!({})), vec![]),
             (

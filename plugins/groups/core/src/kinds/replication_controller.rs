@@ -103,18 +103,22 @@ impl Strategy for ControllerStrategy {
     fn validate_status(&self, new: &ReplicationController, _old: &ReplicationController) -> Violations {
         let mut found = Violations::default();
         let status = new.status.clone().unwrap_or_default();
-        for (field, value) in [
-            ("replicas", Some(status.replicas)),
-            ("fullyLabeledReplicas", status.fully_labeled_replicas),
-            ("readyReplicas", status.ready_replicas),
-            ("availableReplicas", status.available_replicas),
-        ] {
-            let value = value.unwrap_or(0);
-            if value < 0 {
-                found.invalid(format!("status.{field}"), value, "must be greater than or equal to 0");
-            } else if value > status.replicas {
-                found.invalid(format!("status.{field}"), value, "cannot be greater than status.replicas");
-            }
+        let number = |field: Option<i32>| i64::from(field.unwrap_or(0));
+        let counts = [
+            ("replicas", i64::from(status.replicas)),
+            ("fullyLabeledReplicas", number(status.fully_labeled_replicas)),
+            ("readyReplicas", number(status.ready_replicas)),
+            ("availableReplicas", number(status.available_replicas)),
+            ("observedGeneration", status.observed_generation.unwrap_or(0)),
+        ];
+        for (field, count) in counts {
+            sdk_api::checks::not_negative(&mut found, format!("status.{field}"), Some(count));
+        }
+        for (field, count) in counts[1..4].iter().filter(|(_, count)| *count > counts[0].1) {
+            found.invalid(format!("status.{field}"), *count, "cannot be greater than status.replicas");
+        }
+        if counts[3].1 > counts[2].1 {
+            found.invalid("status.availableReplicas", counts[3].1, "cannot be greater than readyReplicas");
         }
         found
     }
@@ -167,6 +171,27 @@ mod tests {
             ),
         ] {
             assert_eq!(ControllerStrategy.validate(&controller(spec), None).fields(), wrong, "{case}");
+        }
+    }
+
+    #[test]
+    fn counts_of_a_status_fit_together() {
+        for (case, status, wrong) in [
+            ("good", json!({"replicas": 3, "readyReplicas": 2, "availableReplicas": 1}), vec![]),
+            ("more ready than there are", json!({"replicas": 1, "readyReplicas": 2}), vec!["status.readyReplicas"]),
+            (
+                "more available than ready",
+                json!({"replicas": 3, "readyReplicas": 1, "availableReplicas": 2}),
+                vec!["status.availableReplicas"],
+            ),
+            (
+                "less than none",
+                json!({"replicas": 0, "readyReplicas": -1}),
+                vec!["status.readyReplicas", "status.availableReplicas"],
+            ),
+        ] {
+            let rc: ReplicationController = serde_json::from_value(json!({ "status": status })).unwrap();
+            assert_eq!(ControllerStrategy.validate_status(&rc, &rc).fields(), wrong, "{case}");
         }
     }
 }

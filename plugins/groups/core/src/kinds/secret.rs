@@ -77,7 +77,7 @@ fn keys_of_type(found: &mut Violations, secret: &Secret) {
     let need_json = |found: &mut Violations, key: &str| match get(key) {
         None => found.required(format!("data[{key}]"), ""),
         Some(bytes) => {
-            if let Err(error) = serde_json::from_slice::<Value>(&bytes.0) {
+            if let Err(error) = serde_json::from_slice::<serde_json::Map<String, Value>>(&bytes.0) {
                 found.invalid(format!("data[{key}]"), "<secret contents redacted>", error.to_string());
             }
         }
@@ -96,7 +96,9 @@ fn keys_of_type(found: &mut Violations, secret: &Secret) {
             need(found, "username");
             need(found, "password");
         }
-        "kubernetes.io/ssh-auth" => need(found, "ssh-privatekey"),
+        "kubernetes.io/ssh-auth" if get("ssh-privatekey").is_none_or(|key| key.0.is_empty()) => {
+            found.required("data[ssh-privatekey]", "");
+        }
         "kubernetes.io/tls" => {
             need(found, "tls.crt");
             need(found, "tls.key");
@@ -144,6 +146,18 @@ mod tests {
                 json!({"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "eA=="}}),
                 None,
                 vec!["data[.dockerconfigjson]"],
+            ),
+            (
+                "json of another sort",
+                json!({"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "W10="}}),
+                None,
+                vec!["data[.dockerconfigjson]"],
+            ),
+            (
+                "an empty key",
+                json!({"type": "kubernetes.io/ssh-auth", "data": {"ssh-privatekey": ""}}),
+                None,
+                vec!["data[ssh-privatekey]"],
             ),
             (
                 "a token without its account",

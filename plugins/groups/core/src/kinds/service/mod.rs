@@ -1,5 +1,6 @@
 //! `Service`: one address for many pods.
 
+pub mod addresses;
 mod columns;
 pub mod strategy;
 mod validate;

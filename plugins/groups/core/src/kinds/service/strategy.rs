@@ -2,9 +2,8 @@
 
 use sdk_api::k8s_openapi::api::core::v1::{ClientIPConfig, Service, ServiceSpec, SessionAffinityConfig};
 use sdk_api::k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use sdk_api::{Timestamp, Violations, names};
+use sdk_api::{Timestamp, Violations};
 use sdk_plugin::Strategy;
-use sdk_workload::validate::each_invalid;
 
 use super::super::fields::text;
 use super::validate;
@@ -81,38 +80,17 @@ impl Strategy for ServiceStrategy {
     }
 
     fn validate(&self, new: &Service, old: Option<&Service>) -> Violations {
-        let spec = new.spec.clone().unwrap_or_default();
-        let mut found = validate::spec(&spec);
+        let mut found = Violations::default();
         if let Some(old) = old {
-            validate::update(&mut found, &spec, &old.spec.clone().unwrap_or_default());
+            let spec = |service: &Service| service.spec.clone().unwrap_or_default();
+            found.extend(validate::changes(&spec(new), &spec(old)));
         }
+        found.extend(validate::service(new));
         found
     }
 
     fn validate_status(&self, new: &Service, _old: &Service) -> Violations {
-        let mut found = Violations::default();
-        let balancer = new.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-        let points = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
-        let path = "status.loadBalancer.ingress";
-        let is_balancer = new.spec.as_ref().is_some_and(|spec| text(&spec.type_) == "LoadBalancer");
-        if !points.is_empty() && !is_balancer {
-            found.forbidden(path, "may only be used when `spec.type` is \"LoadBalancer\"");
-        }
-        for (i, point) in points.iter().enumerate() {
-            let ip = text(&point.ip);
-            if !ip.is_empty() && ip.parse::<std::net::IpAddr>().is_err() {
-                let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-                found.invalid(format!("{path}[{i}].ip"), ip, why);
-            }
-            let name = text(&point.hostname);
-            if !name.is_empty() {
-                each_invalid(&mut found, &format!("{path}[{i}].hostname"), name, names::dns1123_subdomain(name));
-                if name.parse::<std::net::IpAddr>().is_ok() {
-                    found.invalid(format!("{path}[{i}].hostname"), name, "must be a DNS name, not an IP address");
-                }
-            }
-        }
-        found
+        validate::status(new)
     }
 
     fn warnings(&self, new: &Service) -> Vec<String> {
@@ -229,8 +207,10 @@ fn drop_what_the_type_has_not(spec: &mut ServiceSpec, before: &ServiceSpec) {
             spec.cluster_ip = None;
             spec.cluster_ips = None;
         }
-        if spec.ip_families == before.ip_families && spec.ip_family_policy == before.ip_family_policy {
+        if spec.ip_families == before.ip_families {
             spec.ip_families = None;
+        }
+        if spec.ip_family_policy == before.ip_family_policy {
             spec.ip_family_policy = None;
         }
         if spec.internal_traffic_policy == before.internal_traffic_policy {
