@@ -45,7 +45,7 @@ fn addresses(endpoints: &Value) -> String {
         shown.truncate(SHOWN_MAX);
     }
     match count {
-        0 => "<none>".into(),
+        0 if list(&endpoints["subsets"]).is_empty() => "<none>".into(),
         _ if count > SHOWN_MAX => format!("{} + {} more...", shown.join(","), count - SHOWN_MAX),
         _ => shown.join(","),
     }
@@ -160,7 +160,7 @@ mod tests {
             ("none", json!([]), "<none>"),
             ("one", json!([{"addresses": [ip("10.0.0.1")], "ports": [{"port": 80}]}]), "10.0.0.1:80"),
             ("no port", json!([{"addresses": [ip("10.0.0.1")]}]), "10.0.0.1"),
-            ("not ready", json!([{"notReadyAddresses": [ip("10.0.0.1")], "ports": [{"port": 80}]}]), "<none>"),
+            ("not ready", json!([{"notReadyAddresses": [ip("10.0.0.1")], "ports": [{"port": 80}]}]), ""),
             (
                 "many",
                 json!([{"addresses": [ip("10.0.0.1"), ip("10.0.0.2")], "ports": [{"port": 80}, {"port": 443}]}]),

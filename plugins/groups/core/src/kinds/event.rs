@@ -17,10 +17,8 @@ const NOTE_BYTES_MAX: usize = 1024;
 const COLUMNS: &[Column] = &[
     Column::compute("Last Seen", |event, now| {
         let series = &event["series"]["lastObservedTime"];
-        age_of(
-            first_set(if series.is_null() { [&event["lastTimestamp"], &event["eventTime"]] } else { [series, series] }),
-            now,
-        )
+        let single = [&event["lastTimestamp"], &event["firstTimestamp"], &event["eventTime"]];
+        age_of(if event["series"].is_null() { first_set(&single) } else { series }, now)
     }),
     Column::path("Type", ".type"),
     Column::path("Reason", ".reason"),
@@ -35,8 +33,10 @@ const COLUMNS: &[Column] = &[
     Column::path("Subobject", ".involvedObject.fieldPath").wide(),
     Column::compute("Source", |event, _| source(event).into()).wide(),
     Column::compute("Message", |event, _| event["message"].as_str().unwrap_or_default().trim().into()),
-    Column::compute("First Seen", |event, now| age_of(first_set([&event["firstTimestamp"], &event["eventTime"]]), now))
-        .wide(),
+    Column::compute("First Seen", |event, now| {
+        age_of(first_set(&[&event["firstTimestamp"], &event["eventTime"]]), now)
+    })
+    .wide(),
     Column::compute("Count", |event, _| {
         let count = event["series"]["count"].as_i64().or_else(|| event["count"].as_i64());
         count.filter(|count| *count > 0).unwrap_or(1).into()
@@ -70,8 +70,8 @@ pub fn kind() -> Kind {
     Kind::of(EventStrategy).short_names(&["ev"]).columns(COLUMNS).fields(FIELDS).create_on_update()
 }
 
-fn first_set(times: [&Value; 2]) -> &Value {
-    times.into_iter().find(|time| !time.is_null()).unwrap_or(&Value::Null)
+fn first_set<'a>(times: &[&'a Value]) -> &'a Value {
+    times.iter().copied().find(|time| !time.is_null()).unwrap_or(&Value::Null)
 }
 
 fn source(event: &Value) -> String {
@@ -168,6 +168,39 @@ mod tests {
         ] {
             let event: Event = serde_json::from_value(event).unwrap();
             assert_eq!(EventStrategy.validate(&event, None).fields(), wrong, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_table_says_when_and_of_what() {
+        let now = "2026-01-01T00:01:00Z".parse().unwrap();
+        let object = json!({"kind": "Pod", "name": "p"});
+        for (case, event, expected) in [
+            (
+                "older form",
+                json!({"lastTimestamp": "2026-01-01T00:00:50Z", "firstTimestamp": "2026-01-01T00:00:00Z", "count": 3,
+                    "involvedObject": object}),
+                json!(["10s", "pod/p", "60s", 3]),
+            ),
+            (
+                "the first time",
+                json!({"firstTimestamp": "2026-01-01T00:00:55Z", "involvedObject": object}),
+                json!(["5s", "pod/p", "5s", 1]),
+            ),
+            (
+                "a series",
+                json!({"eventTime": "2026-01-01T00:00:00.000000Z", "involvedObject": object,
+                    "series": {"count": 9, "lastObservedTime": "2026-01-01T00:00:58.000000Z"}}),
+                json!(["2s", "pod/p", "60s", 9]),
+            ),
+            (
+                "of no one thing",
+                json!({"involvedObject": {"kind": "Node"}}),
+                json!(["<unknown>", "node", "<unknown>", 1]),
+            ),
+        ] {
+            let cells: Vec<_> = [0, 3, 7, 8].into_iter().map(|i| COLUMNS[i].value(&event, now)).collect();
+            assert_eq!(Value::from(cells), expected, "{case}");
         }
     }
 }

@@ -24,8 +24,10 @@ const COLUMNS: &[Column] = &[
     }),
     Column::path("Volume", ".spec.volumeName"),
     Column::compute("Capacity", |claim, _| {
-        let capacity = claim["status"]["capacity"]["storage"].as_str().filter(|_| bound(claim));
-        capacity.unwrap_or_default().into()
+        if !bound(claim) {
+            return "".into();
+        }
+        claim["status"]["capacity"]["storage"].as_str().unwrap_or("0").into()
     }),
     Column::compute("Access Modes", |claim, _| {
         if bound(claim) { short_modes(&claim["status"]["accessModes"]).into() } else { "".into() }

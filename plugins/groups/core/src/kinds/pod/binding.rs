@@ -41,7 +41,7 @@ pub async fn bind(call: &Call<'_>, pod: &Key) -> Result<Value, Status> {
 fn validate(binding: &Binding) -> Violations {
     let mut found = Violations::default();
     if let Some(kind) = binding.target.kind.as_deref().filter(|kind| !matches!(*kind, "" | "Node")) {
-        found.not_supported("target.kind", kind, &["<empty>", "Node"]);
+        found.not_supported_in_order("target.kind", kind, &["Node", "<empty>"]);
     }
     if binding.target.name.as_deref().unwrap_or_default().is_empty() {
         found.required("target.name", "");
@@ -135,7 +135,7 @@ mod tests {
                 pod,
                 json!({}),
                 json!({"kind": "Pod", "name": "n"}),
-                "target.kind: Unsupported value: \"Pod\": supported values: \"<empty>\", \"Node\"".into(),
+                "target.kind: Unsupported value: \"Pod\": supported values: \"Node\", \"<empty>\"".into(),
             ),
         ] {
             assert_eq!(bind(pod, metadata, target), Err(message), "{case}");

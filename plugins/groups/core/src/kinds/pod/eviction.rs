@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sdk_api::k8s_openapi::api::core::v1::{Pod, PodCondition};
 use sdk_api::k8s_openapi::api::policy::v1::{Eviction, PodDisruptionBudget};
 use sdk_api::k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use sdk_api::{GroupResource, GroupVersionKind, Key, LabelSelector, Object, Status, Timestamp};
+use sdk_api::{GroupResource, GroupVersionKind, Key, LabelSelector, Object, Reason, Status, Timestamp};
 use sdk_client::{DeleteOptions, ListOptions, Propagation};
 use sdk_plugin::{Action, Call};
 use sdk_workload::{is_ready, set_condition};
@@ -33,23 +33,44 @@ impl Action for Evict {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));
         }
         let pod = object.typed::<Pod>().map_err(|e| Status::internal(e.to_string()))?;
+        let mut asked = options(&eviction, &object);
+        // What is evicted for what it is now must not have become something else meanwhile.
+        let mut as_it_is = is_free(&pod) && !is_going(&pod);
         if !is_free(&pod)
             && let Some(budget) = budget_of(&call, &pod).await?
         {
-            spend(&call, &pod, &budget).await?;
+            as_it_is = spend(&call, &pod, &budget).await? == Spent::Nothing;
+        }
+        if as_it_is && asked.resource_version.is_none() {
+            asked.resource_version = Some(object.revision());
         }
         if !call.dry_run {
-            announce(&call, object.key()).await?;
-            call.server.client().delete(object.key(), options(&eviction, &object)).await?;
+            if !is_going(&pod) {
+                let announced = announce(&call, object.key(), asked.resource_version).await?;
+                asked.resource_version = asked.resource_version.map(|_| announced.revision());
+            }
+            call.server.client().delete(object.key(), asked).await?;
         }
         Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
     }
 }
 
+fn is_going(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
+}
+
+/// What an eviction cost its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spent {
+    /// The pod did not count as healthy, and the budget lets such pods go.
+    Nothing,
+    One,
+}
+
 /// Whether the pod does no work that a budget could protect.
 fn is_free(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed" | "Pending")) || pod.metadata.deletion_timestamp.is_some()
+    matches!(phase, Some("Succeeded" | "Failed" | "Pending")) || is_going(pod)
 }
 
 fn options(eviction: &Eviction, object: &Object) -> DeleteOptions {
@@ -75,7 +96,9 @@ async fn budget_of(call: &Call<'_>, pod: &Pod) -> Result<Option<Arc<Object>>, St
     let labels = pod.metadata.labels.clone().unwrap_or_default();
     let mut covering = budgets.objects.into_iter().filter(|budget| covers(budget, &labels));
     match (covering.next(), covering.next()) {
-        (_, Some(_)) => Err(Status::internal(
+        (_, Some(_)) => Err(Status::new(
+            500,
+            Reason::Unknown,
             "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
         )),
         (first, None) => Ok(first),
@@ -90,22 +113,27 @@ fn covers(budget: &Object, labels: &std::collections::BTreeMap<String, String>) 
 }
 
 /// Takes one disruption off the budget, in competition with other evictions.
-async fn spend(call: &Call<'_>, pod: &Pod, budget: &Object) -> Result<(), Status> {
+async fn spend(call: &Call<'_>, pod: &Pod, budget: &Object) -> Result<Spent, Status> {
     let key = budget.key().clone();
     let now = call.server.clock().now();
     if call.dry_run {
         let mut document = Value::clone(budget.tree());
         return take(&mut document, pod, &key, now);
     }
-    match call.server.rewrite(&key, &mut |document| take(document, pod, &key, now)).await {
-        Ok(_) => Ok(()),
+    let mut spent = Spent::Nothing;
+    let mut change = |document: &mut Value| {
+        spent = take(document, pod, &key, now)?;
+        Ok(())
+    };
+    match call.server.rewrite(&key, &mut change).await {
+        Ok(_) => Ok(spent),
         // The budget went away meanwhile, and nothing protects the pod any more.
-        Err(status) if status.is_not_found() => Ok(()),
+        Err(status) if status.is_not_found() => Ok(Spent::One),
         Err(status) => Err(status),
     }
 }
 
-fn take(document: &mut Value, pod: &Pod, key: &Key, now: Timestamp) -> Result<(), Status> {
+fn take(document: &mut Value, pod: &Pod, key: &Key, now: Timestamp) -> Result<Spent, Status> {
     let budget: PodDisruptionBudget =
         serde_json::from_value(document.clone()).map_err(|e| Status::internal(e.to_string()))?;
     let status = budget.status.clone().unwrap_or_default();
@@ -114,7 +142,7 @@ fn take(document: &mut Value, pod: &Pod, key: &Key, now: Timestamp) -> Result<()
     let allowed = number(status.disruptions_allowed);
     let policy = budget.spec.as_ref().and_then(|spec| spec.unhealthy_pod_eviction_policy.as_deref());
     if !is_ready(pod) && (policy == Some("AlwaysAllow") || (healthy >= wanted && wanted > 0)) {
-        return Ok(());
+        return Ok(Spent::Nothing);
     }
     let refuse = |retry: u32, why: String| {
         let message = "Cannot evict pod as it would violate the pod's disruption budget.";
@@ -124,7 +152,7 @@ fn take(document: &mut Value, pod: &Pod, key: &Key, now: Timestamp) -> Result<()
         let why = format!("The disruption budget {} is still being processed by the server.", key.name);
         return refuse(10, why);
     }
-    let forbidden = |why: &str| Status::forbidden(&GroupResource::of::<PodDisruptionBudget>(), &key.name, why);
+    let forbidden = |why: &str| Status::forbidden(&GroupResource::new("policy", "poddisruptionbudget"), &key.name, why);
     if allowed < 0 {
         return Err(forbidden("pdb disruptions allowed is negative"));
     }
@@ -132,22 +160,57 @@ fn take(document: &mut Value, pod: &Pod, key: &Key, now: Timestamp) -> Result<()
         return Err(forbidden("DisruptedPods map too big - too many evictions not confirmed by PDB controller"));
     }
     if allowed == 0 {
+        let mut conditions = status.conditions.iter().flatten();
+        let failed = conditions.find(|c| c.type_ == ALLOWED && c.status == "False" && c.reason == "SyncFailed");
+        if let Some(condition) = failed {
+            let why = format!(
+                "The disruption budget {} does not allow evicting pods currently because it failed sync: {}",
+                key.name, condition.message
+            );
+            return refuse(0, why);
+        }
         let why = format!("The disruption budget {} needs {wanted} healthy pods and has {healthy} currently", key.name);
         return refuse(0, why);
     }
     document["status"]["disruptionsAllowed"] = (allowed - 1).into();
     let time = serde_json::to_value(Time(sdk_api::time::whole_seconds(now))).unwrap_or_default();
     let name = pod.metadata.name.as_deref().unwrap_or_default();
-    document["status"]["disruptedPods"][name] = time;
-    Ok(())
+    document["status"]["disruptedPods"][name] = time.clone();
+    if allowed == 1 {
+        exhausted(document, &budget, time);
+    }
+    Ok(Spent::One)
 }
 
-/// Says on the pod why it goes. Source: KEP-3329.
-async fn announce(call: &Call<'_>, key: &Key) -> Result<(), Status> {
+/// The condition that says whether a budget allows anything.
+const ALLOWED: &str = "DisruptionAllowed";
+
+/// Says on the budget that nothing is left of it. Source: `UpdateDisruptionAllowedCondition`.
+fn exhausted(document: &mut Value, budget: &PodDisruptionBudget, time: Value) {
+    let known = budget.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let since = known.filter(|known| known.type_ == ALLOWED && known.status == "False").next();
+    let since = since.and_then(|known| serde_json::to_value(&known.last_transition_time).ok()).unwrap_or(time);
+    let condition = json!({"type": ALLOWED, "status": "False", "reason": "InsufficientPods", "message": "",
+        "observedGeneration": budget.status.as_ref().and_then(|status| status.observed_generation).unwrap_or(0),
+        "lastTransitionTime": since});
+    let conditions = document["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let others = conditions.into_iter().filter(|known| known["type"] != ALLOWED);
+    document["status"]["conditions"] = others.chain([condition]).collect::<Vec<_>>().into();
+}
+
+/// Says on the pod why it goes. `revision` is the one it must still have. Source: KEP-3329.
+async fn announce(call: &Call<'_>, key: &Key, revision: Option<u64>) -> Result<Arc<Object>, Status> {
     let now = call.server.clock().now();
-    let said = call
-        .server
+    call.server
         .rewrite(key, &mut |document| {
+            let stored = document["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+            if let Some(wanted) = revision.filter(|wanted| wanted.to_string() != stored) {
+                let why = format!(
+                    "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({stored}). \
+                     The object might have been modified"
+                );
+                return Err(Status::conflict(&key.resource, &key.name, why));
+            }
             let mut pod: Pod = serde_json::from_value(document.clone()).map_err(|e| Status::internal(e.to_string()))?;
             let target = PodCondition {
                 type_: "DisruptionTarget".into(),
@@ -162,8 +225,7 @@ async fn announce(call: &Call<'_>, key: &Key) -> Result<(), Status> {
             }
             Ok(())
         })
-        .await;
-    said.map(drop)
+        .await
 }
 
 #[cfg(test)]
@@ -189,6 +251,17 @@ mod tests {
                 json!({}),
                 json!({"disruptionsAllowed": 0, "desiredHealthy": 2, "currentHealthy": 2}),
                 Err((429, "The disruption budget b needs 2 healthy pods and has 2 currently")),
+            ),
+            (
+                "out of step",
+                true,
+                json!({}),
+                json!({"disruptionsAllowed": 0, "conditions": [{"type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed",
+                    "message": "no scale", "lastTransitionTime": "1970-01-01T00:00:00Z"}]}),
+                Err((
+                    429,
+                    "The disruption budget b does not allow evicting pods currently because it failed sync: no scale",
+                )),
             ),
             (
                 "not ready, budget healthy",
@@ -223,7 +296,7 @@ mod tests {
             let mut budget =
                 json!({"metadata": {"name": "b", "generation": generation}, "spec": spec, "status": status});
             let result = take(&mut budget, &pod(ready), &key, Timestamp::UNIX_EPOCH);
-            let result = result.map(|()| budget["status"]["disruptionsAllowed"].as_i64().unwrap());
+            let result = result.map(|_| budget["status"]["disruptionsAllowed"].as_i64().unwrap());
             let result = result.map_err(|status| (status.code, status.details.unwrap().causes[0].message.clone()));
             assert_eq!(result, outcome.map_err(|(code, why)| (code, why.to_owned())), "{case}");
         }
@@ -236,6 +309,9 @@ mod tests {
         take(&mut budget, &pod(true), &key, Timestamp::UNIX_EPOCH).unwrap();
         let expected = json!({"disruptionsAllowed": 1, "disruptedPods": {"p": "1970-01-01T00:00:00Z"}});
         assert_eq!(budget["status"], expected);
+        take(&mut budget, &pod(true), &key, Timestamp::UNIX_EPOCH).unwrap();
+        let condition = &budget["status"]["conditions"][0];
+        assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!("InsufficientPods")));
     }
 
     async fn evict(phase: &str, budgets: &[(&str, i32)], dry_run: bool) -> (Result<(), (u16, String)>, TestServer) {
@@ -257,7 +333,7 @@ mod tests {
     #[tokio::test]
     async fn eviction_asks_the_budget_and_deletes() {
         let too_many = "Cannot evict pod as it would violate the pod's disruption budget.";
-        let two = "Internal error occurred: This pod has more than one PodDisruptionBudget, which the eviction subresource \
+        let two = "This pod has more than one PodDisruptionBudget, which the eviction subresource \
             does not support.";
         for (case, phase, budgets, dry_run, result, gone) in [
             ("no budget", "Running", vec![], false, Ok(()), true),

@@ -4,9 +4,6 @@ use sdk_plugin::Column;
 use sdk_plugin::cells::{labels_text, strings};
 use serde_json::Value;
 
-/// Load balancer addresses longer than this are cut, except with `-o wide`, which servers cannot see.
-const LOAD_BALANCER_CHARS_MAX: usize = 16;
-
 /// The table of services.
 pub const COLUMNS: &[Column] = &[
     Column::NAME,
@@ -38,10 +35,7 @@ fn external_ip(service: &Value) -> String {
                 .collect();
             addresses.sort_unstable();
             addresses.dedup();
-            let mut balanced = addresses.join(",");
-            if balanced.len() > LOAD_BALANCER_CHARS_MAX && addresses.len() > 1 {
-                balanced = balanced.chars().take(LOAD_BALANCER_CHARS_MAX - 3).chain("...".chars()).collect();
-            }
+            let balanced = addresses.join(",");
             match (balanced.is_empty(), external.is_empty()) {
                 (true, true) => "<pending>".into(),
                 (true, false) => listed,
@@ -103,6 +97,12 @@ mod tests {
                 json!({"spec": {"type": "LoadBalancer", "clusterIP": "10.96.0.3"},
                     "status": {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}}}),
                 ["LoadBalancer", "10.96.0.3", "1.2.3.4", "<none>"],
+            ),
+            (
+                "balanced by many",
+                json!({"spec": {"type": "LoadBalancer", "clusterIP": "10.96.0.3", "externalIPs": ["5.6.7.8"]},
+                    "status": {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}, {"hostname": "a.example.com"}]}}}),
+                ["LoadBalancer", "10.96.0.3", "1.2.3.4,a.example.com,5.6.7.8", "<none>"],
             ),
             (
                 "a name",
