@@ -113,9 +113,11 @@ pub fn register(settings: Settings) -> Tables {
     tables
 }
 
-/// What must be there before anybody acts: the system namespaces, and the policy that gives our own parts their rights.
+/// What must be there before anybody acts: the system namespaces, the objects of flow control, and the
+/// policy that gives our own parts their rights.
 pub async fn first_objects(client: &Client) -> Result<(), Status> {
     groups_core::controllers::bootstrap::make_namespaces(client).await?;
+    groups_flowcontrol::keeper::write_missing(client).await?;
     groups_rbac::bootstrap::write_policy(client).await.map(drop)
 }
 

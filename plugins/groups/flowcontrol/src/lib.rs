@@ -1,6 +1,11 @@
-//! The `flowcontrol.apiserver.k8s.io` API group: FlowSchema and PriorityLevelConfiguration.
+//! The `flowcontrol.apiserver.k8s.io` API group: FlowSchema and PriorityLevelConfiguration. The API server's
+//! dispatcher works by them.
 
+pub mod bootstrap;
+pub mod keeper;
 pub mod kinds;
+
+use std::sync::Arc;
 
 use sdk_plugin::{Plugin, Tables};
 
@@ -14,5 +19,6 @@ impl Plugin for Flowcontrol {
 
     fn register(&self, tables: &mut Tables) {
         kinds::register(tables);
+        tables.agent(Arc::new(keeper::Keeper));
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod flow_schema;
 pub mod priority_level_configuration;
+mod rules;
 
 use sdk_plugin::Tables;
 
