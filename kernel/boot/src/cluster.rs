@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use kernel_apiserver::{ApiServer, Health, Listener, LocalClients, NodeClient, Settings as ServerSettings};
 use kernel_host::Host;
+use kernel_host::task::{OnFailure, Stage, Task};
 use kernel_registry::{KindTable, Registry, Setup};
 use kernel_store::{LogStore, Options as StoreOptions, Store};
 use sdk_api::{Clock, SystemClock};
@@ -135,6 +136,7 @@ impl Cluster {
             .await
             .map_err(|status| anyhow!("cannot write the default policy: {status}"))?;
         host.start(&tables);
+        host.tasks().start(expiry(server.registry().clone()));
         started.store(true, Ordering::Release);
         progress.step(
             "server",
@@ -165,6 +167,23 @@ impl Cluster {
             sink.flush().await;
         }
         self.store.close().await;
+    }
+}
+
+/// The task that drops what expires.
+fn expiry(registry: Arc<Registry>) -> Task {
+    Task {
+        name: "expiry".into(),
+        owner: "registry".into(),
+        stage: Stage::Kernel,
+        on_failure: OnFailure::Restart,
+        run: Arc::new(move |stop| {
+            let expiring = registry.clone().expire();
+            Box::pin(async move {
+                let ended = stop.run_until_cancelled(expiring).await;
+                ended.unwrap_or(Ok(())).map_err(|status| status.message)
+            })
+        }),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
@@ -16,6 +17,12 @@ pub const DEFAULT_ENDPOINT: &str = "unix:///run/containerd/containerd.sock";
 
 /// Where the kubelet of a machine listens unless said otherwise. Source: `KubeletPort`.
 const KUBELET_PORT: u16 = 10250;
+
+/// A length of time as people write it; zero and less make no sense here.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    Duration::try_from(parsed).ok().filter(|time| !time.is_zero()).ok_or_else(|| "must be longer than nothing".into())
+}
 
 /// What runs containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -71,6 +78,9 @@ pub struct Up {
     /// The folder in which the runtime looks for network configurations
     #[arg(long, default_value = "/etc/cni/net.d")]
     pub cni_conf_dir: PathBuf,
+    /// How long an event stays after its last write, such as 1h or 90m
+    #[arg(long, default_value = "1h", value_parser = duration)]
+    pub event_ttl: Duration,
     /// Port of the node's own server; 0 picks a free one
     #[arg(long, hide = true, default_value_t = KUBELET_PORT)]
     pub kubelet_port: u16,
@@ -93,6 +103,7 @@ impl Up {
             service_cidr: "10.96.0.0/16".parse().expect("a constant network"),
             sim_start_delay_ms: 0,
             cni_conf_dir: "/etc/cni/net.d".into(),
+            event_ttl: Duration::from_secs(3600),
             kubelet_port: 0,
             output: Output::Text,
         }

@@ -61,6 +61,7 @@ pub fn settings(up: &Up, pki: &Pki, dir: &DataDir, address: SocketAddr, clock: A
             pod_cidr: up.pod_cidr,
             root_ca: pki.server_ca.certificate.clone(),
             tokens: service_accounts.clone(),
+            event_ttl: up.event_ttl,
         },
         bootstrap: groups_core::controllers::Bootstrap {
             service_cidr: up.service_cidr,

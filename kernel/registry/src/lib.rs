@@ -5,6 +5,7 @@ mod admit;
 mod columns;
 mod delete;
 mod document;
+mod expire;
 mod meta;
 mod options;
 pub mod patch;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sdk_api::{GroupKind, GroupResource, GroupVersionKind, Scope, Typed, names};
 use sdk_client::Propagation;
@@ -138,6 +139,8 @@ pub struct Kind {
     pub stored_as: Option<StoredAs>,
     /// Set for kinds that are answered, not stored.
     pub answer: Option<Arc<dyn Answer>>,
+    /// How long an object stays after its last write; `None` is for ever. Events have one.
+    pub ttl: Option<Duration>,
     /// What a client of the kind is warned of, whatever it does. Source: KEP-1693.
     pub deprecated: Option<Cow<'static, str>>,
     /// The schema of the documents, for kinds that are not among the definitions of Kubernetes itself.
@@ -193,6 +196,7 @@ impl Kind {
             hook: None,
             stored_as: None,
             answer: None,
+            ttl: None,
             deprecated: None,
             schema: None,
             served: true,
@@ -245,6 +249,12 @@ impl Kind {
 
     pub fn fields(mut self, fields: &'static [FieldOf]) -> Self {
         self.fields = fields.iter().map(|field| (*field).into()).collect();
+        self
+    }
+
+    /// Objects expire when nobody has written them for so long.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
         self
     }
 

@@ -20,6 +20,8 @@ pub struct Settings {
     /// PEM of the CA that signs the API server's certificate, for `kube-root-ca.crt`.
     pub root_ca: String,
     pub tokens: Arc<dyn TokenIssuer>,
+    /// How long an event stays after its last write, 1 hour by default. Source: `--event-ttl`.
+    pub event_ttl: std::time::Duration,
 }
 
 pub struct Core {

@@ -27,7 +27,7 @@ pub fn register(tables: &mut Tables, settings: &Settings) {
     tables.kind(binding::kind());
     tables.kind(config_map::kind());
     tables.kind(endpoints::kind());
-    tables.kind(event::kind());
+    tables.kind(event::kind().ttl(settings.event_ttl));
     tables.kind(limit_range::kind());
     tables.kind(namespace::kind());
     tables.kind(node::kind());

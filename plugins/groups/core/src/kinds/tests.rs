@@ -27,6 +27,7 @@ fn tables() -> Tables {
         pod_cidr: "10.244.0.0/16".parse().unwrap(),
         root_ca: String::new(),
         tokens: Arc::new(NoTokens),
+        event_ttl: std::time::Duration::from_secs(3600),
     };
     let mut tables = Tables::default();
     super::register(&mut tables, &settings);
