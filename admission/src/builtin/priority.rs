@@ -139,9 +139,9 @@ fn given(class: &PriorityClass) -> Given {
 
 /// Clients that know nothing of priorities leave them out of their updates; the pod keeps what it has.
 fn keep(request: &mut AdmissionRequest) {
-    let Some(old) = &request.old else { return };
+    let Some(old) = request.old.as_ref().map(|old| old.document()) else { return };
     for field in ["priority", "preemptionPolicy"] {
-        let before = &old.tree()["spec"][field];
+        let before = &old["spec"][field];
         if request.object["spec"][field].is_null() && *before != Value::Null {
             request.object["spec"][field] = before.clone();
         }

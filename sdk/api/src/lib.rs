@@ -11,6 +11,7 @@ pub mod resource;
 pub mod selector;
 pub mod status;
 pub mod time;
+mod views;
 pub mod violations;
 
 pub use clock::{Clock, SystemClock};

@@ -1,8 +1,8 @@
 //! Objects as they are stored: shared bytes first, parsed views on demand.
 
-use std::any::Any;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::resource::{GroupResource, Typed};
+use crate::views::View;
 
 /// Where an object is: its collection, namespace (empty for cluster-scoped kinds) and name.
 ///
@@ -120,21 +121,32 @@ struct Head {
 
 /// One revision of one object.
 ///
-/// The JSON bytes are the object; they are shared by lists, watches and plugins and never encoded again. The
-/// metadata, the tree and the typed view are each made at most once, when first asked for.
+/// The JSON bytes are the object; they are shared by lists, watches and plugins and never encoded again. What is read
+/// from them is made when first asked for: the metadata stays; the document and the typed view stay while somebody has
+/// them, and for a while after.
 pub struct Object {
     key: Key,
     revision: u64,
     raw: Bytes,
-    head: OnceLock<Head>,
+    /// Boxed, since most objects of a store are never asked.
+    head: OnceLock<Box<Head>>,
     tree: OnceLock<Arc<Value>>,
-    typed: OnceLock<Arc<dyn Any + Send + Sync>>,
+    document: View,
+    typed: View,
 }
 
 impl Object {
     /// `raw` is the JSON of the object, with `metadata.resourceVersion` equal to `revision`.
     pub fn new(key: Key, revision: u64, raw: Bytes) -> Self {
-        Self { key, revision, raw, head: OnceLock::new(), tree: OnceLock::new(), typed: OnceLock::new() }
+        Self {
+            key,
+            revision,
+            raw,
+            head: OnceLock::new(),
+            tree: OnceLock::new(),
+            document: View::default(),
+            typed: View::default(),
+        }
     }
 
     /// An object made from a tree; key and revision are read from its metadata.
@@ -170,7 +182,7 @@ impl Object {
     }
 
     fn head(&self) -> &Head {
-        self.head.get_or_init(|| serde_json::from_slice(&self.raw).unwrap_or_default())
+        self.head.get_or_init(|| Box::new(serde_json::from_slice(&self.raw).unwrap_or_default()))
     }
 
     pub fn api_version(&self) -> &str {
@@ -189,24 +201,29 @@ impl Object {
         &self.meta().uid
     }
 
-    /// The whole object as a tree, parsed once per revision and shared.
+    /// The whole object as a tree, parsed once and kept as long as the object. For objects that are shared with the store
+    /// or an informer, which live long, take [`document`](Self::document).
     pub fn tree(&self) -> &Arc<Value> {
-        self.tree.get_or_init(|| Arc::new(serde_json::from_slice(&self.raw).unwrap_or(Value::Null)))
+        self.tree.get_or_init(|| self.document())
     }
 
-    /// The object through a typed lens, parsed once per revision and shared by all who ask for the same type.
+    /// The whole object as a tree, shared by all who ask at about the same time; the object does not keep it.
+    pub fn document(&self) -> Arc<Value> {
+        if let Some(tree) = self.tree.get() {
+            return tree.clone();
+        }
+        let parse = || Ok::<_, Infallible>(serde_json::from_slice(&self.raw).unwrap_or(Value::Null));
+        match self.document.get(self.raw.len(), parse) {
+            Ok(tree) => tree,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The object through a typed lens, shared by all who ask for the same type at about the same time.
     ///
     /// Fails where the stored document does not fit the type, which a served kind's schema excludes.
     pub fn typed<T: Typed>(&self) -> Result<Arc<T>, serde_json::Error> {
-        if let Some(known) = self.typed.get() {
-            if let Ok(view) = known.clone().downcast::<T>() {
-                return Ok(view);
-            }
-            return Ok(Arc::new(serde_json::from_slice(&self.raw)?));
-        }
-        let view: Arc<T> = Arc::new(serde_json::from_slice(&self.raw)?);
-        let _ = self.typed.set(view.clone());
-        Ok(view)
+        self.typed.get(self.raw.len(), || serde_json::from_slice(&self.raw))
     }
 }
 

@@ -45,7 +45,7 @@ impl DynController for PodGarbageCollector {
                     return Vec::new();
                 }
                 let pods = view.cache.list(&GroupResource::of::<Pod>(), "");
-                let here = pods.into_iter().filter(|pod| node_of(pod) == Some(node.name()));
+                let here = pods.into_iter().filter(|pod| node_of(pod).as_deref() == Some(node.name()));
                 here.map(|pod| pod.key().clone()).collect()
             }),
         ]
@@ -57,7 +57,7 @@ impl DynController for PodGarbageCollector {
         }
         let Some(object) = object else { return Plan::nothing() };
         match node_of(object) {
-            Some(node) if is_gone(view, node) => remove_of_gone_node(view, object, node),
+            Some(node) if is_gone(view, &node) => remove_of_gone_node(view, object, &node),
             None if object.meta().is_deleting() => Plan::nothing().delete(key.clone(), at_once(object)),
             _ => Plan::nothing(),
         }
@@ -83,7 +83,7 @@ impl PodGarbageCollector {
 fn keys_of_pod(view: &View<'_>, pod: &Object, finished_max: usize) -> Vec<Key> {
     let mut keys = Vec::new();
     let is_lost = match node_of(pod) {
-        Some(node) => is_gone(view, node),
+        Some(node) => is_gone(view, &node),
         None => pod.meta().is_deleting(),
     };
     if is_lost {
@@ -121,12 +121,12 @@ fn is_gone(view: &View<'_>, node: &str) -> bool {
     view.cache.get(&Key::of::<Node>("", node)).is_none()
 }
 
-fn node_of(pod: &Object) -> Option<&str> {
-    pod.tree()["spec"]["nodeName"].as_str().filter(|node| !node.is_empty())
+fn node_of(pod: &Object) -> Option<String> {
+    pod.document()["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()).map(str::to_owned)
 }
 
 fn is_finished(pod: &Object) -> bool {
-    matches!(pod.tree()["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+    matches!(pod.document()["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
 }
 
 /// The key that stands for all pods.

@@ -57,11 +57,11 @@ fn confirm_gone(absent: &[(Key, String)]) -> Plan {
 fn delete_in_foreground(mut plan: Plan, object: &Arc<Object>, own: &[Arc<Object>]) -> Plan {
     let is_circle = own.iter().any(|dependent| dependent.meta().is_deleting() && has_finalizer(dependent, FOREGROUND));
     if is_circle {
-        let mut references = object.tree()["metadata"]["ownerReferences"].clone();
+        let mut references = object.document()["metadata"]["ownerReferences"].clone();
         for reference in references.as_array_mut().into_iter().flatten() {
             reference["blockOwnerDeletion"] = Value::Bool(false);
         }
-        if references != object.tree()["metadata"]["ownerReferences"] {
+        if references != object.document()["metadata"]["ownerReferences"] {
             let patch = metadata_patch(object, json!({"ownerReferences": references}));
             return plan.patch(object.key().clone(), "", patch);
         }

@@ -125,7 +125,7 @@ fn metadata_patch(object: &Object, fields: Value) -> Patch {
 /// The owner references of an object as they are stored, without those that `drops` chooses. Merge patches replace lists
 /// whole, and every kind understands them.
 fn references_without(object: &Object, drops: impl Fn(&str) -> bool) -> Value {
-    let all = object.tree()["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
+    let all = object.document()["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
     let kept: Vec<_> =
         all.into_iter().filter(|reference| !drops(reference["uid"].as_str().unwrap_or_default())).collect();
     if kept.is_empty() { Value::Null } else { kept.into() }
