@@ -35,6 +35,11 @@ impl Admission for NamespaceLifecycle {
         !request.namespace.is_empty() && request.operation == Operation::Create && !is_review
     }
 
+    /// Refuses before others do their work, and changes nothing.
+    fn mutates(&self) -> bool {
+        false
+    }
+
     async fn mutate(&self, request: &mut AdmissionRequest) -> Result<(), Status> {
         if is_namespace(request) {
             if IMMORTAL.contains(&request.name.as_str()) {

@@ -103,7 +103,7 @@ async fn connection(
         () = server.clock().sleep(HANDSHAKE_TIMEOUT) => return Err("the TLS handshake took too long".into()),
     };
     let certificate = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|der| der.to_vec());
-    let peer = Peer { address, certificate };
+    let peer = Arc::new(Peer::new(address, certificate));
     let service = service_fn(move |request| {
         let (server, peer) = (server.clone(), peer.clone());
         async move { Ok::<_, Infallible>(serve(server, request, peer).await) }

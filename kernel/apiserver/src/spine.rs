@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
@@ -24,7 +24,7 @@ use crate::verbs;
 /// A request from the network, taken apart.
 pub struct Arrived {
     pub method: Method,
-    pub info: RequestInfo,
+    pub info: Arc<RequestInfo>,
     pub query: Vec<(String, String)>,
     pub raw_query: String,
     pub headers: HeaderMap,
@@ -34,15 +34,40 @@ pub struct Arrived {
 }
 
 /// Who is at the other end of a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Peer {
-    pub address: SocketAddr,
+    address: SocketAddr,
     /// The client certificate in DER, verified by TLS.
-    pub certificate: Option<Vec<u8>>,
+    certificate: Option<Vec<u8>>,
+    /// Whom the certificate names, once that is known: it holds as long as the connection that was verified by it.
+    user: OnceLock<Subject>,
+}
+
+impl Peer {
+    pub fn new(address: SocketAddr, certificate: Option<Vec<u8>>) -> Self {
+        Self { address, certificate, user: OnceLock::new() }
+    }
+
+    /// Who sent a request with these headers to this path.
+    async fn user(&self, server: &ApiServer, headers: &HeaderMap, path: &str) -> Result<Subject, Status> {
+        let bearer = authenticate::bearer(headers);
+        let by_certificate = bearer.is_none() && self.certificate.is_some();
+        if let Some(user) = self.user.get().filter(|_| by_certificate) {
+            return Ok(user.clone());
+        }
+        let credentials =
+            Credentials { client_certificate: self.certificate.clone(), bearer, audiences: Vec::new() };
+        let user = authenticate::authenticate(server, &credentials, path).await?;
+        if by_certificate {
+            // Whoever comes second found out the same.
+            let _ = self.user.set(user.clone());
+        }
+        Ok(user)
+    }
 }
 
 /// Answers one request from the network.
-pub async fn serve(server: Arc<ApiServer>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+pub async fn serve(server: Arc<ApiServer>, request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
     let started = server.clock().monotonic();
     let _inflight = server.metrics.begin();
     let arrived = take_apart(request);
@@ -91,12 +116,7 @@ async fn answer(
     let mut entry = audit::Entry::open(server, id.to_owned());
     entry.source = Some(peer.address.ip());
     entry.user_agent = text(&arrived.headers, http::header::USER_AGENT.as_str());
-    let credentials = Credentials {
-        client_certificate: peer.certificate.clone(),
-        bearer: authenticate::bearer(&arrived.headers),
-        audiences: Vec::new(),
-    };
-    let user = match authenticate::authenticate(server, &credentials, &arrived.info.path).await {
+    let user = match peer.user(server, &arrived.headers, &arrived.info.path).await {
         Ok(user) => user,
         Err(status) => {
             entry.close(server, &Subject::new("", &[]), None, &arrived.info, Err(&status));
@@ -127,7 +147,9 @@ pub async fn pass<T, F: Future<Output = Result<(u16, T), Status>>>(
     let mut acting = None;
     let done = async {
         let acting_user = impersonate::impersonate(server, user.clone(), headers).await?;
-        acting = Some(acting_user.clone());
+        if acting_user != user {
+            acting = Some(acting_user.clone());
+        }
         let _seat = flow::seat(server, &acting_user, info, listing, classified).await?;
         authorize::authorize(server, &acting_user, info).await?;
         flow::seated(work(acting_user)).await
@@ -154,7 +176,7 @@ fn take_apart(mut request: Request<Incoming>) -> Arrived {
     let info = RequestInfo::of(&parts.method, parts.uri.path(), &query);
     Arrived {
         method: parts.method,
-        info,
+        info: Arc::new(info),
         query,
         raw_query,
         headers: parts.headers,

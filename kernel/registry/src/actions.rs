@@ -26,18 +26,18 @@ impl Registry {
         let kind = self.table().stored(&key.resource).cloned().ok_or_else(Status::no_such_path)?;
         for _ in 0..TRIES_MAX {
             let old = self.store.get(key).ok_or_else(|| Status::not_found(&key.resource, &key.name))?;
-            let mut new = Value::clone(old.tree());
+            let mut new = Value::clone(&old.document());
             change(&mut new)?;
-            if new == **old.tree() {
+            if new == *old.document() {
                 return Ok(old);
             }
             // No generation is counted: upstream's bindings do not, and clients expect a pod that was never changed to
             // be of generation 1.
-            meta::keep_system_fields(&mut new, old.tree());
+            meta::keep_system_fields(&mut new, &old.document());
             let place = (&*key.namespace, &*key.name, subresource);
             let request = admit::request(caller, &kind, Operation::Update, place, new, Some(old.clone()));
             let mut found: Violations = meta::validate(&request.object, &kind);
-            found.extend(meta::validate_update(&request.object, old.tree()));
+            found.extend(meta::validate_update(&request.object, &old.document()));
             if !found.is_empty() {
                 return Err(Status::invalid(&kind.group_kind(), &key.name, &found));
             }

@@ -36,12 +36,15 @@ pub fn request(
 pub async fn mutate(
     chain: &[Arc<dyn Admission>],
     request: &mut AdmissionRequest,
-    default: impl Fn(&mut Value) -> Result<(), Status>,
+    mut default: impl FnMut(&mut Value) -> Result<(), Status>,
 ) -> Result<(), Status> {
-    for plugin in chain.iter().filter(|plugin| plugin.handles(request)).collect::<Vec<_>>() {
-        let before = request.object.clone();
+    for plugin in chain {
+        if !plugin.handles(request) {
+            continue;
+        }
+        let before = plugin.mutates().then(|| request.object.clone());
         plugin.mutate(request).await?;
-        if request.object != before {
+        if before.is_some_and(|before| request.object != before) {
             default(&mut request.object)?;
         }
     }

@@ -17,6 +17,6 @@ pub fn table_header(kind: &Kind) -> Vec<Value> {
 
 /// The cells of one object.
 pub fn table_row(kind: &Kind, object: &Object, now: Timestamp) -> Vec<Value> {
-    let tree = object.tree();
-    kind.columns.iter().map(|column| column.value(tree, now)).collect()
+    let tree = object.document();
+    kind.columns.iter().map(|column| column.value(&tree, now)).collect()
 }

@@ -45,14 +45,14 @@ impl Registry {
             admit::mutate(&self.admission, &mut admission, |_| Ok(())).await?;
             admit::validate(&self.admission, &admission, caller).await?;
 
-            let mut new = Value::clone(old.tree());
+            let mut new = Value::clone(&old.document());
             let gone = self.mark(&hub, &mut new, request)?;
-            let unchanged = !gone && new == **old.tree();
+            let unchanged = !gone && new == *old.document();
             if caller.dry_run || unchanged {
                 return Ok(Deletion { object: self.present(kind, &old), gone });
             }
             let done = if gone {
-                let last = (new != **old.tree()).then_some(&new);
+                let last = (new != *old.document()).then_some(&new);
                 self.commit_delete(caller, &hub, &old, last).await
             } else {
                 self.commit_put(caller, key.clone(), Precondition::Revision(old.revision()), &new, None).await

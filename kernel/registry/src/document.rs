@@ -61,10 +61,9 @@ pub fn metadata(document: &mut Value) -> &mut serde_json::Map<String, Value> {
     document["metadata"].as_object_mut().expect("just made an object")
 }
 
-pub fn remove(document: &mut Value, field: &str) {
-    if let Some(fields) = document.as_object_mut() {
-        fields.remove(field);
-    }
+/// Whether there was such a field.
+pub fn remove(document: &mut Value, field: &str) -> bool {
+    document.as_object_mut().is_some_and(|fields| fields.remove(field).is_some())
 }
 
 #[cfg(test)]

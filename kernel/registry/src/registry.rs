@@ -118,7 +118,7 @@ pub(crate) fn presented(kind: &Kind, hub: &Kind, stored: &Object) -> Option<Obje
     let tree = match &kind.stored_as {
         None => fresh?,
         Some(other) => {
-            let mut tree = fresh.unwrap_or_else(|| Value::clone(stored.tree()));
+            let mut tree = fresh.unwrap_or_else(|| Value::clone(&stored.document()));
             (other.from_stored)(&mut tree);
             tree
         }

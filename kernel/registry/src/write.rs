@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kernel_store::{Commit, Error, Precondition, Put, Write};
 use sdk_api::{GroupVersionKind, Key, Object, Status, Violations};
-use sdk_plugin::{HookGuard, Kind, Operation, Part};
+use sdk_plugin::{HookGuard, Kind, Laid, Operation, Part};
 use sdk_schema::Unknown;
 use serde_json::Value;
 
@@ -47,18 +47,20 @@ impl Registry {
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
         }
         let hub = self.to_stored(kind, &mut draft);
-        hub.strategy.default(&mut draft)?;
+        let mut laid = Laid::default();
+        hub.strategy.default_in(&mut draft, &mut laid)?;
         let generated = meta_text(&draft, "name").is_empty() && !meta_text(&draft, "generateName").is_empty();
-        let tries = if generated { NAME_TRIES_MAX } else { 1 };
-        for _ in 0..tries {
+        if !generated {
+            let stored = self.create_once(caller, kind, &hub, namespace, draft, laid).await?;
+            return Ok(self.present(kind, &stored));
+        }
+        for _ in 0..NAME_TRIES_MAX {
             let mut new = draft.clone();
-            if generated {
-                let base = meta_text(&new, "generateName").to_owned();
-                let name = meta::generate_name(&base, &mut *self.rng.lock().expect("no one panics while drawing"));
-                metadata(&mut new).insert("name".into(), name.into());
-            }
-            match self.create_once(caller, kind, &hub, namespace, new).await {
-                Err(status) if generated && status.is_already_exists() => {}
+            let base = meta_text(&new, "generateName").to_owned();
+            let name = meta::generate_name(&base, &mut *self.rng.lock().expect("no one panics while drawing"));
+            metadata(&mut new).insert("name".into(), name.into());
+            match self.create_once(caller, kind, &hub, namespace, new, std::mem::take(&mut laid)).await {
+                Err(status) if status.is_already_exists() => {}
                 Ok(stored) => return Ok(self.present(kind, &stored)),
                 Err(status) => return Err(status),
             }
@@ -77,26 +79,32 @@ impl Registry {
         hub: &Arc<Kind>,
         namespace: &str,
         new: Value,
+        mut laid: Laid,
     ) -> Result<Arc<Object>, Status> {
         let name = meta_text(&new, "name").to_owned();
         let mut request = admit::request(caller, hub, Operation::Create, (namespace, &name, ""), new, None);
-        admit::mutate(&self.admission, &mut request, |object| hub.strategy.default(object)).await?;
+        let default = |object: &mut Value| {
+            laid.changed();
+            hub.strategy.default_in(object, &mut laid)
+        };
+        admit::mutate(&self.admission, &mut request, default).await?;
 
         let now = self.clock.now();
         let new = &mut request.object;
         place_in(new, hub, namespace)?;
         meta::fill_new(new, hub, &self.new_uid(), now);
-        if hub.subresource("status").is_some() && !hub.status_on_create {
-            remove(new, "status");
+        laid.metadata_changed();
+        if hub.subresource("status").is_some() && !hub.status_on_create && remove(new, "status") {
+            laid.changed();
         }
-        hub.strategy.prepare_create(new, now)?;
-        let guard = self.reserve(hub, new, None, caller.dry_run).await?;
+        hub.strategy.prepare_create_in(new, now, &mut laid)?;
+        let guard = self.reserve(hub, new, None, caller.dry_run, &mut laid).await?;
 
         let name = meta_text(new, "name").to_owned();
         let mut found = meta::validate(new, hub);
-        found.extend(rules::judge(kind, hub, new, None)?);
+        found.extend(rules::judge(kind, hub, new, None, &mut laid)?);
         refuse(kind, &name, &found)?;
-        hub.strategy.warnings(new).into_iter().for_each(|warning| caller.warnings.add(warning));
+        hub.strategy.warnings_in(new, &mut laid).into_iter().for_each(|warning| caller.warnings.add(warning));
         request.name.clone_from(&name);
         admit::validate(&self.admission, &request, caller).await?;
 
@@ -187,8 +195,8 @@ impl Registry {
         };
         let shown = self.present(kind, old);
         let before = match part {
-            Some(part) => part.read(shown.tree())?,
-            None => Value::clone(shown.tree()),
+            Some(part) => part.read(&shown.document())?,
+            None => Value::clone(&shown.document()),
         };
         let after = match format {
             PatchFormat::Json(operations) => patch::json::apply(before, operations)?,
@@ -284,7 +292,8 @@ impl Registry {
         asked: Value,
     ) -> Result<Arc<Object>, Attempt> {
         let hub = self.hub(kind);
-        let before: &Value = old.tree();
+        let before: &Value = &old.document();
+        let mut laid = Laid::default();
         let mut new = match part {
             Some(part) => {
                 let mut whole = Value::clone(before);
@@ -301,7 +310,7 @@ impl Registry {
                 if hub.subresource("status").is_some() {
                     match before.get("status") {
                         Some(status) => whole["status"] = status.clone(),
-                        None => remove(&mut whole, "status"),
+                        None => drop(remove(&mut whole, "status")),
                     }
                 }
                 whole
@@ -310,35 +319,41 @@ impl Registry {
         place_in(&mut new, &hub, namespace)?;
         metadata(&mut new).insert("name".into(), name.into());
         meta::keep_system_fields(&mut new, before);
-        hub.strategy.default(&mut new)?;
+        hub.strategy.default_in(&mut new, &mut laid)?;
 
         let place = (namespace, name, subresource);
         let mut request = admit::request(caller, &hub, Operation::Update, place, new, Some(old.clone()));
-        admit::mutate(&self.admission, &mut request, |object| hub.strategy.default(object)).await?;
+        let default = |object: &mut Value| {
+            laid.changed();
+            hub.strategy.default_in(object, &mut laid)
+        };
+        admit::mutate(&self.admission, &mut request, default).await?;
 
         let now = self.clock.now();
         let new = &mut request.object;
         meta::keep_system_fields(new, before);
+        laid.metadata_changed();
         if part.is_none() {
-            hub.strategy.prepare_update(new, before, now)?;
+            hub.strategy.prepare_update_in(new, before, now, &mut laid)?;
         }
         if hub.generation && subresource != "status" {
             meta::count_generation(new, before);
+            laid.metadata_changed();
         }
         let guard = match part {
-            None => self.reserve(&hub, new, Some(before), caller.dry_run).await?,
+            None => self.reserve(&hub, new, Some(before), caller.dry_run, &mut laid).await?,
             Some(_) => None,
         };
         let mut found = meta::validate(new, &hub);
         found.extend(meta::validate_update(new, before));
         found.extend(match subresource {
             "status" => hub.strategy.validate_status(new, before)?,
-            "" => rules::judge(kind, &hub, new, Some(before))?,
+            "" => rules::judge(kind, &hub, new, Some(before), &mut laid)?,
             part => hub.strategy.validate_part(part, new, before)?,
         });
         refuse(kind, name, &found)?;
         if part.is_none() {
-            hub.strategy.warnings(new).into_iter().for_each(|warning| caller.warnings.add(warning));
+            hub.strategy.warnings_in(new, &mut laid).into_iter().for_each(|warning| caller.warnings.add(warning));
         }
         admit::validate(&self.admission, &request, caller).await?;
 
@@ -431,11 +446,11 @@ impl Registry {
         new: &mut Value,
         old: Option<&Value>,
         dry_run: bool,
+        laid: &mut Laid,
     ) -> Result<Option<Box<dyn HookGuard>>, Status> {
-        match &hub.hook {
-            Some(hook) => hook.before(new, old, dry_run).await,
-            None => Ok(None),
-        }
+        let Some(hook) = &hub.hook else { return Ok(None) };
+        laid.changed();
+        hook.before(new, old, dry_run).await
     }
 
     /// Brings a body into the form of its schema, and checks that it is what the request is about.

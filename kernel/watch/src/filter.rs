@@ -58,7 +58,7 @@ impl Filter {
 
 /// The same content under another `resourceVersion`.
 pub fn with_revision(object: &Object, revision: u64) -> Object {
-    let mut tree = serde_json::Value::clone(object.tree());
+    let mut tree = serde_json::Value::clone(&object.document());
     tree["metadata"]["resourceVersion"] = revision.to_string().into();
     Object::new(object.key().clone(), revision, tree.to_string().into())
 }

@@ -49,6 +49,11 @@ pub trait Admission: Send + Sync + 'static {
     }
     /// Whether it wants to see this write at all.
     fn handles(&self, request: &AdmissionRequest) -> bool;
+    /// Whether [`mutate`](Self::mutate) may ever change the object. One that only refuses there says no, which saves the
+    /// comparison of the object before and after.
+    fn mutates(&self) -> bool {
+        true
+    }
     /// Changes `request.object`, or refuses. Runs in order, one after the other.
     async fn mutate(&self, _request: &mut AdmissionRequest) -> Result<(), Status> {
         Ok(())

@@ -1,12 +1,13 @@
 //! Audit: what was asked, by whom, and how it ended.
 
 use async_trait::async_trait;
-use serde_json::Value;
+use bytes::Bytes;
 
-/// One `audit.k8s.io/v1` Event, as a document.
+/// One `audit.k8s.io/v1` Event.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
-    pub document: Value,
+    /// Its JSON, in one line without its end. Encoded once, whatever the number of sinks.
+    pub json: Bytes,
 }
 
 /// Where audit events go. Must not block the request: it queues within bounds, and counts what it had to drop.

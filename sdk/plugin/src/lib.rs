@@ -28,5 +28,5 @@ pub use kind::{Connect, Field, FieldOf, Kind, Served, StoredAs};
 pub use plugin::{Plugin, Tables};
 pub use rows::{KindRows, KindSource};
 pub use sdk_client::Subject;
-pub use strategy::{DynStrategy, Grace, Strategy};
+pub use strategy::{DynStrategy, Grace, Laid, Strategy};
 pub use subresource::{Action, Answer, Call, Part, PartOf, Rewrite, Server};

@@ -1,10 +1,13 @@
 //! The audit trail: one event for every write and every refusal, when it is answered. Source: `audit.k8s.io/v1`.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use sdk_api::{Status, time};
 use sdk_client::Subject;
 use sdk_plugin::AuditEvent;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::info::RequestInfo;
 use crate::server::ApiServer;
@@ -13,7 +16,7 @@ use crate::server::ApiServer;
 pub struct Entry {
     received: Timestamp,
     id: String,
-    pub source: Option<std::net::IpAddr>,
+    pub source: Option<IpAddr>,
     pub user_agent: String,
 }
 
@@ -35,32 +38,36 @@ impl Entry {
         if server.audit_sinks.is_empty() || !(refused || is_recorded(info)) {
             return;
         }
-        let mut event = json!({
-            "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "auditID": self.id,
-            "stage": "ResponseComplete", "requestURI": info.path, "verb": info.verb, "user": user_json(user),
-            "userAgent": self.user_agent,
-            "requestReceivedTimestamp": time::rfc3339_micro(self.received),
-            "stageTimestamp": time::rfc3339_micro(server.clock().now()),
-        });
-        if let Some(source) = self.source {
-            event["sourceIPs"] = json!([source.to_string()]);
-        }
-        if let Some(acting) = acting.filter(|acting| *acting != user) {
-            event["impersonatedUser"] = user_json(acting);
-        }
-        if info.is_resource {
-            event["objectRef"] = json!({
-                "resource": info.resource, "namespace": info.namespace, "name": info.name, "apiGroup": info.group,
-                "apiVersion": info.version, "subresource": info.subresource,
-            });
-            prune_empty(&mut event["objectRef"]);
-        }
-        event["responseStatus"] = match outcome {
-            Ok(code) => json!({"metadata": {}, "code": code}),
-            Err(status) => json!({"metadata": {}, "status": "Failure", "code": status.code, "message": status.message}),
+        let event = Event {
+            kind: "Event",
+            api_version: "audit.k8s.io/v1",
+            level: "Metadata",
+            audit_id: &self.id,
+            stage: "ResponseComplete",
+            request_uri: &info.path,
+            verb: info.verb,
+            user: User::of(user),
+            impersonated_user: acting.filter(|acting| *acting != user).map(User::of),
+            source_ips: self.source.map(|source| [source]),
+            user_agent: &self.user_agent,
+            object_ref: info.is_resource.then(|| ObjectRef::of(info)),
+            response_status: match outcome {
+                Ok(code) => ResponseStatus { metadata: Empty {}, status: "", code, message: "" },
+                Err(status) => ResponseStatus {
+                    metadata: Empty {},
+                    status: "Failure",
+                    code: status.code,
+                    message: &status.message,
+                },
+            },
+            request_received_timestamp: time::rfc3339_micro(self.received),
+            stage_timestamp: time::rfc3339_micro(server.clock().now()),
         };
+        // Texts, numbers and lists of them always encode.
+        let Ok(json) = serde_json::to_vec(&event) else { return };
+        let event = AuditEvent { json: json.into() };
         for sink in &server.audit_sinks {
-            sink.record(AuditEvent { document: event.clone() });
+            sink.record(event.clone());
         }
     }
 }
@@ -72,17 +79,88 @@ fn is_recorded(info: &RequestInfo) -> bool {
     info.is_resource && (writes || connects) && !matches!(info.resource.as_str(), "leases" | "events")
 }
 
-fn user_json(user: &Subject) -> Value {
-    let mut json = json!({"username": user.name, "uid": user.uid, "groups": user.groups});
-    if !user.extra.is_empty() {
-        json["extra"] = json!(user.extra);
-    }
-    prune_empty(&mut json);
-    json
+/// An event as it is written, encoded without a tree in between: there is one for every write.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    level: &'static str,
+    #[serde(rename = "auditID")]
+    audit_id: &'a str,
+    stage: &'static str,
+    #[serde(rename = "requestURI")]
+    request_uri: &'a str,
+    verb: &'static str,
+    user: User<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    impersonated_user: Option<User<'a>>,
+    #[serde(rename = "sourceIPs", skip_serializing_if = "Option::is_none")]
+    source_ips: Option<[IpAddr; 1]>,
+    user_agent: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object_ref: Option<ObjectRef<'a>>,
+    response_status: ResponseStatus<'a>,
+    request_received_timestamp: String,
+    stage_timestamp: String,
 }
 
-fn prune_empty(object: &mut Value) {
-    if let Some(fields) = object.as_object_mut() {
-        fields.retain(|_, value| value.as_str() != Some(""));
+#[derive(Serialize)]
+struct User<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    username: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    uid: &'a str,
+    groups: &'a [String],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extra: &'a BTreeMap<String, Vec<String>>,
+}
+
+impl<'a> User<'a> {
+    fn of(user: &'a Subject) -> Self {
+        Self { username: &user.name, uid: &user.uid, groups: &user.groups, extra: &user.extra }
     }
 }
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ObjectRef<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    resource: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    namespace: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    api_group: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    api_version: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    subresource: &'a str,
+}
+
+impl<'a> ObjectRef<'a> {
+    fn of(info: &'a RequestInfo) -> Self {
+        Self {
+            resource: &info.resource,
+            namespace: &info.namespace,
+            name: &info.name,
+            api_group: &info.group,
+            api_version: &info.version,
+            subresource: &info.subresource,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ResponseStatus<'a> {
+    metadata: Empty,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    status: &'static str,
+    code: u16,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct Empty {}
