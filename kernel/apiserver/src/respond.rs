@@ -71,7 +71,7 @@ pub fn table(kind: &Kind, objects: &[Arc<Object>], include: IncludeObject, now: 
         match include {
             IncludeObject::None => {}
             IncludeObject::Metadata => row["object"] = partial(object),
-            IncludeObject::Object => row["object"] = Value::clone(object.tree()),
+            IncludeObject::Object => row["object"] = Value::clone(&object.document()),
         }
         row
     };
@@ -84,7 +84,7 @@ pub fn table(kind: &Kind, objects: &[Arc<Object>], include: IncludeObject, now: 
 
 /// The metadata of an object alone.
 pub fn partial(object: &Object) -> Value {
-    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object.tree()["metadata"]})
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object.document()["metadata"]})
 }
 
 /// The shape that the client asked for, of one object: JSON bytes.
@@ -150,8 +150,12 @@ pub fn respond(kind: &Kind, outcome: Outcome, wish: &Wish, now: Timestamp) -> Re
 fn goes_in_chunks(page: &ObjectPage, wish: &Wish) -> bool {
     let media_type = &wish.media_type;
     let plain = media_type.format == Format::Json && media_type.transform.is_none() && !media_type.pretty;
-    let long = || page.objects.iter().map(|object| object.raw().len()).sum::<usize>() >= GZIP_BYTES_MIN;
-    plain && !wish.gzip && long()
+    // Stops as soon as it knows: the objects of a long list are not in the processor's cache.
+    let mut bytes = page.objects.iter().scan(0, |bytes, object| {
+        *bytes += object.raw().len();
+        Some(*bytes)
+    });
+    plain && !wish.gzip && bytes.any(|bytes| bytes >= GZIP_BYTES_MIN)
 }
 
 fn chunked(kind: &Kind, page: ObjectPage, wish: &Wish) -> Response<Body> {
@@ -163,7 +167,13 @@ fn chunked(kind: &Kind, page: ObjectPage, wish: &Wish) -> Response<Body> {
         continue_token: &page.continue_token,
         remaining: page.remaining.map(|count| count as u64),
     };
-    let items = page.objects.into_iter().map(|object| object.raw().clone());
+    struct Raw(Arc<Object>);
+    impl AsRef<[u8]> for Raw {
+        fn as_ref(&self) -> &[u8] {
+            self.0.raw()
+        }
+    }
+    let items = page.objects.into_iter().map(Raw);
     let chunks = futures::stream::iter(list_chunks(&head, items));
     headed(200, streamed(chunks), wish)
 }

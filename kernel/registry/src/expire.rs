@@ -31,7 +31,7 @@ struct Due {
 impl Registry {
     /// Drops expired objects of all kinds that have a `ttl`, until it is dropped itself. Ends where there are none.
     pub async fn expire(self: Arc<Self>) -> Result<(), Status> {
-        let kinds: Vec<_> = self.table.collections().filter(|kind| kind.ttl.is_some()).cloned().collect();
+        let kinds: Vec<_> = self.table().collections().filter(|kind| kind.ttl.is_some()).cloned().collect();
         let each = kinds.into_iter().map(|kind| self.clone().expire_kind(kind));
         futures::future::try_join_all(each).await.map(drop)
     }

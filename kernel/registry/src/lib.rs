@@ -13,6 +13,7 @@ mod read;
 mod registry;
 mod rules;
 mod scale;
+mod select;
 mod table;
 mod watch;
 mod write;

@@ -72,7 +72,7 @@ impl Registry {
         if part.kind().is_none() {
             return Ok(object.clone());
         }
-        let tree = part.read(object.tree())?;
+        let tree = part.read(&object.document())?;
         Ok(Arc::new(Object::new(object.key().clone(), object.revision(), tree.to_string().into())))
     }
 
@@ -120,14 +120,30 @@ impl Registry {
         {
             return Ok(self.just_one(kind, query.namespace.as_deref().unwrap_or_default(), name, request));
         }
+        if selective
+            && at.is_none()
+            && let Some((revision, found)) = self.by_index(
+                kind,
+                &query.resource,
+                query.namespace.as_deref(),
+                &request.labels,
+                &request.fields,
+            )
+        {
+            return Ok(self.chosen_of(kind, revision, found, request));
+        }
         let selects = selector(kind, request.labels.clone(), request.fields.clone());
         let mut chosen = Vec::new();
         loop {
             let page = self.store.list(&query).map_err(|error| self.expired(kind, error, token.as_ref()))?;
             query.at = Some(page.revision);
             let last_read = page.objects.last().map(|object| object.key().clone());
-            chosen
-                .extend(page.objects.iter().map(|stored| self.present(kind, stored)).filter(|object| selects(object)));
+            if selective || kind.stored_as.is_some() {
+                let presented = page.objects.iter().map(|stored| self.present(kind, stored));
+                chosen.extend(presented.filter(|object| selects(object)));
+            } else {
+                chosen = page.objects;
+            }
             let more = page.remaining > 0;
             let full = request.limit > 0 && chosen.len() >= request.limit;
             if !more || full || request.limit == 0 {
@@ -181,6 +197,26 @@ impl Registry {
             _ => None,
         };
         Ok((None, exact))
+    }
+
+    /// The page of what an index found.
+    fn chosen_of(
+        &self,
+        kind: &Arc<Kind>,
+        revision: u64,
+        found: Vec<Arc<Object>>,
+        request: &ListRequest,
+    ) -> ObjectPage {
+        let selects = selector(kind, request.labels.clone(), request.fields.clone());
+        let presented = found.iter().map(|stored| self.present(kind, stored));
+        let mut objects: Vec<_> = presented.filter(|object| selects(object)).collect();
+        let mut continue_token = String::new();
+        if request.limit > 0 && objects.len() > request.limit {
+            objects.truncate(request.limit);
+            let last = objects.last().expect("the limit is above 0").key();
+            continue_token = encode_token(kind, revision, &last.namespace, &last.name);
+        }
+        ObjectPage { revision, objects, continue_token, remaining: None }
     }
 
     /// An expired continue token says how to go on: after the same key, at the newest revision.
@@ -261,7 +297,9 @@ pub(crate) fn selector(
         let value_of = |name: &str| match name {
             "metadata.name" => Cow::Borrowed(object.name()),
             "metadata.namespace" => Cow::Borrowed(object.namespace()),
-            other => kind.field(other).map_or(Cow::Borrowed(""), |field| (field.value)(object.tree())),
+            // By value, since the document is not kept.
+            other => kind.field(other)
+                .map_or(Cow::Borrowed(""), |field| Cow::Owned((field.value)(&object.document()).into_owned())),
         };
         (labels.is_everything() || labels.matches(&object.meta().labels))
             && (fields.is_everything() || fields.matches(value_of))

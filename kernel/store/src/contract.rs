@@ -136,6 +136,15 @@ pub struct ListQuery {
     pub limit: usize,
 }
 
+/// What an index of a collection goes by. Two of one name are the same.
+#[derive(Clone)]
+pub struct IndexBy {
+    /// Such as `label app` or `field spec.nodeName`.
+    pub name: Box<str>,
+    /// The value of an object; `None` leaves it out. A pure function of the object, and fast: it is asked of every write.
+    pub value: Arc<dyn Fn(&Object) -> Option<String> + Send + Sync>,
+}
+
 /// A part of a collection at one revision, ordered by the bytes of `namespace/name`.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -193,6 +202,19 @@ pub trait Store: Send + Sync + 'static {
     /// Objects of a collection, at the newest revision or an older one: `Error::Compacted` below the floor,
     /// `Error::Future` above the newest.
     fn list(&self, query: &ListQuery) -> Result<Page, Error>;
+
+    /// The newest state of the objects of a collection (in one namespace, or in all) whose value by an index is one of
+    /// some, ordered as lists are, with the revision they stand at. What does not match is not looked at, after the first
+    /// time. `None` where the store has no index and `list` serves better.
+    fn select(
+        &self,
+        _resource: &GroupResource,
+        _namespace: Option<&str>,
+        _by: &IndexBy,
+        _values: &[String],
+    ) -> Option<(u64, Vec<Arc<Object>>)> {
+        None
+    }
 
     /// How many objects a collection holds.
     fn count(&self, resource: &GroupResource) -> usize;

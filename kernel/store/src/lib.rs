@@ -9,7 +9,7 @@ mod stage;
 pub mod suite;
 
 pub use contract::{
-    COMMIT_WRITES_MAX, Commit, Committed, Error, Event, EventKind, Floor, History, Limits, ListQuery, Page,
+    COMMIT_WRITES_MAX, Commit, Committed, Error, Event, EventKind, Floor, History, IndexBy, Limits, ListQuery, Page,
     Precondition, Put, RevisionHole, Store, Write,
 };
 pub use log::{Disk, DiskFile, FaultDisk, LogStore, OpenError, Options, RealDisk, Recovery, Torn};

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::index::Index;
 use crate::stage::{Stage, committed};
-use crate::{Commit, Committed, Error, Event, Floor, History, Limits, ListQuery, Page, Store};
+use crate::{Commit, Committed, Error, Event, Floor, History, IndexBy, Limits, ListQuery, Page, Store};
 
 /// A store that lives as long as its process.
 pub struct MemoryStore {
@@ -47,6 +47,16 @@ impl Store for MemoryStore {
 
     fn list(&self, query: &ListQuery) -> Result<Page, Error> {
         self.index.list(query)
+    }
+
+    fn select(
+        &self,
+        resource: &GroupResource,
+        namespace: Option<&str>,
+        by: &IndexBy,
+        values: &[String],
+    ) -> Option<(u64, Vec<Arc<Object>>)> {
+        self.index.select(resource, namespace, by, values)
     }
 
     fn count(&self, resource: &GroupResource) -> usize {

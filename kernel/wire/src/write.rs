@@ -85,7 +85,7 @@ const CHUNK_BYTES: usize = 128 * 1024;
 /// stands in memory twice.
 pub fn list_chunks<I>(head: &ListHead<'_>, items: I) -> impl Iterator<Item = Bytes> + use<I>
 where
-    I: Iterator<Item = Bytes>,
+    I: Iterator<Item: AsRef<[u8]>>,
 {
     let mut start = Some(head.open());
     let mut items = items.peekable();
@@ -100,7 +100,7 @@ where
             None => out.put_u8(b','),
         }
         while let Some(item) = items.next() {
-            out.put_slice(&item);
+            out.put_slice(item.as_ref());
             if items.peek().is_some() {
                 if out.len() >= CHUNK_BYTES {
                     return Some(out.freeze());

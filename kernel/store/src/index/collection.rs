@@ -8,6 +8,7 @@ use sdk_api::{GroupResource, Key, Object};
 use tokio::sync::watch;
 
 use super::ordered::{Ordered, Part};
+use super::select::{OBJECTS_MIN, Selection, Selections};
 use crate::{Event, EventKind, History};
 
 /// A state of an object with what is known of the write that made it.
@@ -85,9 +86,49 @@ pub(crate) struct State {
     objects: Ordered<Version>,
     past: Ordered<VecDeque<Step>>,
     events: VecDeque<Arc<Event>>,
+    selections: Selections,
+}
+
+/// What an index says.
+pub(crate) enum Found {
+    Objects(Vec<Arc<Object>>),
+    /// There is no such index yet, though there should be.
+    Missing,
+    /// The collection is small enough to be read as a whole.
+    Small,
 }
 
 impl State {
+    /// Objects that an index finds, in the order of lists.
+    pub fn select(&self, name: &str, namespace: Option<&str>, values: &[String]) -> Found {
+        if self.objects.len() < OBJECTS_MIN {
+            return Found::Small;
+        }
+        let Some(places) = self.selections.find(name, namespace, values) else { return Found::Missing };
+        let standing = places.into_iter().filter_map(|(space, name)| self.objects.at(space, name));
+        Found::Objects(standing.map(|version| version.object.clone()).collect())
+    }
+
+    /// Takes in an index of the objects as they were at a revision, once it has seen the events since, all of which must
+    /// still be there.
+    pub fn add_selection(&mut self, mut selection: Selection, at: u64) {
+        let from = self.events.partition_point(|event| event.revision() <= at);
+        for event in self.events.range(from..) {
+            let object = (event.kind != EventKind::Deleted).then_some(&*event.object);
+            selection.put(event.object.key(), object);
+        }
+        self.selections.add(selection);
+    }
+
+    pub fn selections(&self) -> &Selections {
+        &self.selections
+    }
+
+    /// All objects.
+    pub fn objects(&self) -> Vec<Arc<Object>> {
+        self.objects.walk(&Part::default()).map(|(_, _, version)| version.object.clone()).collect()
+    }
+
     pub fn get(&self, key: &Key) -> Option<&Version> {
         self.objects.get(key)
     }
@@ -103,6 +144,9 @@ impl State {
 
     pub fn apply(&mut self, change: Change) {
         let key = change.key().clone();
+        if !self.selections.is_empty() {
+            self.selections.put(&key, change.made.as_ref().map(|version| &*version.object));
+        }
         match change.made {
             Some(version) => drop(self.objects.insert(&key, version)),
             None => drop(self.objects.remove(&key)),

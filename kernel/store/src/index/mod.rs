@@ -5,10 +5,11 @@
 
 mod collection;
 mod ordered;
+mod select;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -17,10 +18,11 @@ use jiff::{SignedDuration, Timestamp};
 use sdk_api::{Clock, GroupResource, Key, Object};
 use tokio::sync::watch;
 
-pub(crate) use collection::{Change, Collection, Version};
+pub(crate) use collection::{Change, Collection, Found, Version};
 pub(crate) use ordered::{Part, Space};
 
-use crate::{Error, Event, Floor, History, Limits, ListQuery, Page};
+use crate::{Error, Event, Floor, History, IndexBy, Limits, ListQuery, Page};
+use select::Selection;
 
 /// The revision of a store that nobody has written to, as in etcd: the first object gets 2, and no list shows "0".
 pub(crate) const FIRST_REVISION: u64 = 1;
@@ -37,6 +39,8 @@ pub(crate) struct Index {
     /// Raised before events are dropped, so that a reader under a collection's lock can trust it.
     floor: AtomicU64,
     ledger: Mutex<Ledger>,
+    /// Indexes that somebody is making.
+    in_the_making: Mutex<HashSet<(GroupResource, Box<str>)>>,
     limits: Limits,
     clock: Arc<dyn Clock>,
 }
@@ -67,6 +71,7 @@ impl Index {
             reached: watch::Sender::new(FIRST_REVISION),
             floor: AtomicU64::new(0),
             ledger: Mutex::default(),
+            in_the_making: Mutex::default(),
             limits,
             clock,
         }
@@ -127,6 +132,11 @@ impl Index {
             targets.push(place);
         }
         let mut newest_of = vec![0; collections.len()];
+        for (change, place) in changes.iter().zip(&targets) {
+            if let Some(made) = &change.made {
+                collections[*place].read().selections().warm(&made.object);
+            }
+        }
         {
             // Only this task ever holds two collections, so no order among them is needed.
             let mut held: Vec<_> = collections.iter().map(|collection| collection.write()).collect();
@@ -269,6 +279,54 @@ impl Index {
         }
         let (objects, remaining) = state.list(&part, revision, query.limit);
         Ok(Page { revision, objects, remaining })
+    }
+
+    /// The newest state of the objects that have one of some values, in the order of lists, and the revision. `None` if
+    /// the collection is better read as a whole: it is small, or somebody is still making the index.
+    pub fn select(
+        &self,
+        resource: &GroupResource,
+        namespace: Option<&str>,
+        by: &IndexBy,
+        values: &[String],
+    ) -> Option<(u64, Vec<Arc<Object>>)> {
+        let collection = self.known(resource)?;
+        let look = || {
+            let state = collection.read();
+            (self.revision(), state.select(&by.name, namespace, values))
+        };
+        match look() {
+            (revision, Found::Objects(objects)) => return Some((revision, objects)),
+            (_, Found::Small) => return None,
+            (_, Found::Missing) => {}
+        }
+        let making = (resource.clone(), by.name.clone());
+        if !self.in_the_making.lock().expect("nothing panics under this lock").insert(making.clone()) {
+            return None;
+        }
+        self.make_selection(&collection, by);
+        self.in_the_making.lock().expect("nothing panics under this lock").remove(&making);
+        match look() {
+            (revision, Found::Objects(objects)) => Some((revision, objects)),
+            (_, Found::Small | Found::Missing) => None,
+        }
+    }
+
+    /// Reads the objects without holding up commits; only what these changed meanwhile is read under the lock.
+    fn make_selection(&self, collection: &Collection, by: &IndexBy) {
+        let (revision, objects) = {
+            let state = collection.read();
+            (self.revision(), state.objects())
+        };
+        let mut selection = Selection::new(by.clone());
+        for object in objects {
+            selection.put(object.key(), Some(&object));
+        }
+        let mut state = collection.write();
+        // Where the events since are forgotten already, the next list begins again.
+        if self.answers(revision).is_ok() {
+            state.add_selection(selection, revision);
+        }
     }
 
     pub fn count(&self, resource: &GroupResource) -> usize {

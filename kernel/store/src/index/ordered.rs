@@ -60,6 +60,10 @@ impl<V> Ordered<V> {
         self.spaces.get(&Space(key.namespace.clone()))?.get(&key.name)
     }
 
+    pub fn at(&self, space: &Space, name: &str) -> Option<&V> {
+        self.spaces.get(space)?.get(name)
+    }
+
     pub fn insert(&mut self, key: &Key, value: V) -> Option<V> {
         let before = self.spaces.entry(Space(key.namespace.clone())).or_default().insert(key.name.clone(), value);
         self.len += usize::from(before.is_none());

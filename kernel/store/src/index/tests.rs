@@ -7,8 +7,8 @@ use sdk_api::{Clock, Key};
 
 use super::Index;
 use crate::stage::Stage;
-use crate::suite::{self, ManualClock, create, resource, update};
-use crate::{Commit, Error, Limits, ListQuery};
+use crate::suite::{self, ManualClock, create, delete, resource, update};
+use crate::{Commit, Error, IndexBy, Limits, ListQuery};
 
 fn index(limits: Limits) -> Index {
     Index::new(Arc::new(ManualClock::default()), limits)
@@ -92,4 +92,90 @@ fn a_pin_keeps_the_past_and_owes_what_was_asked_meanwhile() {
     write();
     assert_eq!(index.floor().0, asked, "what was asked for is made up for");
     assert!(matches!(index.list(&query(&key, Some(pinned))), Err(Error::Compacted { .. })));
+}
+
+/// What an index finds is what a reading of the whole collection finds, whatever happened before it was made and after.
+#[test]
+fn an_index_finds_what_a_scan_finds() {
+    const OBJECTS: u64 = 400;
+    let by = IndexBy {
+        name: "body".into(),
+        value: Arc::new(|object| object.document()["body"].as_str().filter(|body| *body != "none").map(str::to_owned)),
+    };
+    let bodies = ["a", "b", "none"];
+    let index = index(Limits::default());
+    let key =
+        |number: u64| Key::new(&resource("things"), ["n", "n-1", "m"][(number % 3) as usize], &format!("o{number:03}"));
+    let all = query(&key(0), None);
+    let compare = |when: &str| {
+        for (namespace, values) in
+            [(None, vec!["a"]), (None, vec!["b", "a", "b"]), (Some("n"), vec!["a", "b"]), (None, vec!["c"])]
+        {
+            let values: Vec<String> = values.into_iter().map(str::to_owned).collect();
+            let (revision, found) = index.select(&resource("things"), namespace, &by, &values).expect("it is large");
+            let page = index.list(&all).unwrap();
+            let wanted: Vec<_> = page
+                .objects
+                .iter()
+                .filter(|object| namespace.is_none_or(|namespace| object.namespace() == namespace))
+                .filter(|object| (by.value)(object).is_some_and(|value| values.contains(&value)))
+                .map(|object| (object.key().clone(), object.revision()))
+                .collect();
+            let found: Vec<_> = found.iter().map(|object| (object.key().clone(), object.revision())).collect();
+            assert_eq!((revision, found), (page.revision, wanted), "{when}: {namespace:?} {values:?}");
+        }
+    };
+    assert!(index.select(&resource("things"), None, &by, &["a".to_owned()]).is_none(), "nothing there yet");
+    for number in 0..OBJECTS {
+        commit(&index, suite::commit([create(&key(number), bodies[(number % 2) as usize])]));
+    }
+    compare("as it was made");
+    for number in (0..OBJECTS).step_by(3) {
+        let at = revision(&index, &key(number));
+        commit(&index, suite::commit([update(&key(number), at, bodies[(number % 5 % 3) as usize])]));
+    }
+    compare("after updates");
+    for number in (0..OBJECTS).step_by(7) {
+        let at = revision(&index, &key(number));
+        commit(&index, suite::commit([delete(&key(number), at)]));
+    }
+    compare("after deletions");
+    for number in (0..OBJECTS).step_by(14) {
+        commit(&index, suite::commit([create(&key(number), "b")]));
+    }
+    compare("after some came back");
+}
+
+/// An index that is made while others write misses nothing of what they do.
+#[test]
+fn an_index_is_made_beside_the_writers() {
+    let index = index(Limits::default());
+    let key = |number: u64| Key::new(&resource("things"), "", &format!("o{number:03}"));
+    for number in 0..300 {
+        commit(&index, suite::commit([create(&key(number), "old")]));
+    }
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in (0..300).cycle().take(3_000) {
+                let at = revision(&index, &key(number));
+                commit(&index, suite::commit([update(&key(number), at, if at % 2 == 0 { "even" } else { "odd" })]));
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        for round in 0_u64.. {
+            // A new index each time.
+            let by = IndexBy {
+                name: format!("body {round}").into(),
+                value: Arc::new(|object| object.document()["body"].as_str().map(str::to_owned)),
+            };
+            let values = ["old", "even", "odd"].map(str::to_owned);
+            if let Some((_, found)) = index.select(&resource("things"), None, &by, &values) {
+                assert_eq!(found.len(), 300, "round {round}");
+            }
+            if done.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+    });
 }

@@ -31,7 +31,7 @@ pub use error::{OpenError, Recovery, Torn};
 pub use fault::FaultDisk;
 
 use crate::index::Index;
-use crate::{Commit, Committed, Error, Event, Floor, History, Limits, ListQuery, Page, Store};
+use crate::{Commit, Committed, Error, Event, Floor, History, IndexBy, Limits, ListQuery, Page, Store};
 use names::LOCK_FILE;
 use segment::Layout;
 use writer::{Checkpoints, Message, Writer};
@@ -187,6 +187,16 @@ impl Store for LogStore {
 
     fn list(&self, query: &ListQuery) -> Result<Page, Error> {
         self.index.list(query)
+    }
+
+    fn select(
+        &self,
+        resource: &GroupResource,
+        namespace: Option<&str>,
+        by: &IndexBy,
+        values: &[String],
+    ) -> Option<(u64, Vec<Arc<Object>>)> {
+        self.index.select(resource, namespace, by, values)
     }
 
     fn count(&self, resource: &GroupResource) -> usize {
