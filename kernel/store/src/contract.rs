@@ -81,8 +81,8 @@ pub struct Write {
     pub author: Arc<str>,
 }
 
-/// Writes that happen together or not at all. At most `COMMIT_WRITES_MAX` writes and 256 MiB; more is refused with
-/// `Error::Unavailable`. Each write sees the ones before it, so a key may be deleted and created again in one commit.
+/// Writes that happen together or not at all. At most `Store::commit_writes_max` writes and 256 MiB; more is refused
+/// with `Error::Unavailable`. Each write sees the ones before it, so a key may be deleted and created again in one commit.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
     pub writes: Vec<Write>,
@@ -180,7 +180,7 @@ impl Default for Limits {
     }
 }
 
-/// How many writes one commit may carry.
+/// How many writes one commit of an embedded store may carry.
 pub const COMMIT_WRITES_MAX: usize = 10_000;
 
 /// A store of objects with revisions.
@@ -245,6 +245,17 @@ pub trait Store: Send + Sync + 'static {
     /// Drops history below `revision`; the newest state of every object stays. May be put off while the backend reads
     /// the past itself.
     fn compact(&self, revision: u64);
+
+    /// How many writes one commit may carry: at least 1. Below 2 where the backend has one revision for all that it writes
+    /// at once, since no two states may share one.
+    fn commit_writes_max(&self) -> usize {
+        COMMIT_WRITES_MAX
+    }
+
+    /// Whether commits can still be made durable, and consistent reads be answered; if not, why.
+    fn health(&self) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Makes everything durable and stops; later commits fail.
     async fn close(&self);

@@ -1,7 +1,7 @@
 //! Revisions, history, compaction, transactions: the store contract, its backends and the index they share.
 
 mod contract;
-mod index;
+pub mod index;
 mod log;
 mod memory;
 mod seeded;

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use sdk_api::{Key, Object};
 
@@ -88,7 +87,7 @@ impl<'a> Stage<'a> {
             (Some(put), Some(_)) => (EventKind::Updated, put.value.fill(revision), put.value.head.len()),
             (None, Some(version)) => match &write.last {
                 Some(last) => (EventKind::Deleted, last.fill(revision), last.head.len()),
-                None => (EventKind::Deleted, stored_hole(version).fill(revision), version.hole as usize),
+                None => (EventKind::Deleted, version.open().fill(revision), version.hole as usize),
             },
             (None, None) => return Err(()),
         };
@@ -136,17 +135,6 @@ fn check_size(commit: &Commit) -> Result<(), Error> {
         return Err(Error::Unavailable { why });
     }
     Ok(())
-}
-
-/// The stored bytes with the place of their revision open again.
-///
-/// The place is remembered, not searched for: a label or a ConfigMap may well contain `"resourceVersion":"7"`.
-fn stored_hole(version: &Version) -> RevisionHole {
-    let raw = version.object.raw();
-    let digits = version.revision().to_string().len();
-    let from = (version.hole as usize).min(raw.len());
-    let to = (from + digits).min(raw.len());
-    RevisionHole { head: raw.slice(..from), tail: Bytes::slice(raw, to..) }
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use tokio::sync::watch;
 
 use super::ordered::{Ordered, Part};
 use super::select::{OBJECTS_MIN, Selection, Selections};
-use crate::{Event, EventKind, History};
+use crate::{Event, EventKind, History, RevisionHole};
 
 /// A state of an object with what is known of the write that made it.
 #[derive(Clone, Debug)]
-pub(crate) struct Version {
+pub struct Version {
     pub object: Arc<Object>,
     pub kind: EventKind,
     pub time: Timestamp,
@@ -26,11 +26,22 @@ impl Version {
     pub fn revision(&self) -> u64 {
         self.object.revision()
     }
+
+    /// The stored bytes with the place of their revision open again.
+    ///
+    /// The place is remembered, not searched for: a label or a ConfigMap may well contain `"resourceVersion":"7"`.
+    pub fn open(&self) -> RevisionHole {
+        let raw = self.object.raw();
+        let digits = self.revision().to_string().len();
+        let from = (self.hole as usize).min(raw.len());
+        let to = (from + digits).min(raw.len());
+        RevisionHole { head: raw.slice(..from), tail: raw.slice(to..) }
+    }
 }
 
 /// One event, with the version it replaced and the one it made (`None` for a deletion).
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
+pub struct Change {
     pub event: Arc<Event>,
     pub replaced: Option<Version>,
     pub made: Option<Version>,
@@ -166,10 +177,22 @@ impl State {
         }
     }
 
+    /// Takes the place of all that was known: objects without a past and without events.
+    pub fn replace(&mut self, versions: Vec<Version>) {
+        *self = Self::default();
+        versions.into_iter().for_each(|version| self.load(version));
+    }
+
     /// Events above a revision, oldest first, at most `max`; and whether these are all there are.
+    ///
+    /// A few more than `max` where events share a revision, which other programs can cause in a shared store: whoever
+    /// goes on from the last revision would miss the rest.
     pub fn events(&self, after: u64, max: usize) -> (Vec<Arc<Event>>, bool) {
         let from = self.events.partition_point(|event| event.revision() <= after);
-        let to = self.events.len().min(from.saturating_add(max));
+        let mut to = self.events.len().min(from.saturating_add(max));
+        while to > from && to < self.events.len() && self.events[to].revision() == self.events[to - 1].revision() {
+            to += 1;
+        }
         (self.events.range(from..to).cloned().collect(), to == self.events.len())
     }
 

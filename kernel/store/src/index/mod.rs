@@ -1,4 +1,4 @@
-//! The index in memory that every backend answers reads from.
+//! The index in memory that every backend answers reads from. Backends of other crates keep one too.
 //!
 //! One task applies changes, in the order of their revisions; readers take a collection's lock for as long as it takes
 //! to clone the references they want. A batch is applied while all its collections are held, so nobody sees half of it.
@@ -18,7 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 use sdk_api::{Clock, GroupResource, Key, Object};
 use tokio::sync::watch;
 
-pub(crate) use collection::{Change, Collection, Found, Version};
+pub(crate) use collection::{Collection, Found};
+pub use collection::{Change, Version};
 pub(crate) use ordered::{Part, Space};
 
 use crate::{Error, Event, Floor, History, IndexBy, Limits, ListQuery, Page};
@@ -30,7 +31,8 @@ pub(crate) const FIRST_REVISION: u64 = 1;
 /// How many events beyond its own number a batch forgets for their age, so that no batch pays for a burst of the past.
 const FORGET_EXTRA_MAX: usize = 256;
 
-pub(crate) struct Index {
+/// Objects, their past and their events, of all collections.
+pub struct Index {
     collections: RwLock<HashMap<GroupResource, Arc<Collection>>>,
     /// Stored while the collections of the batch are held.
     revision: AtomicU64,
@@ -83,7 +85,7 @@ impl Index {
     }
 
     /// A collection, made when it is new.
-    pub fn collection(&self, resource: &GroupResource) -> Arc<Collection> {
+    pub(crate) fn collection(&self, resource: &GroupResource) -> Arc<Collection> {
         if let Some(known) = self.known(resource) {
             return known;
         }
@@ -92,13 +94,14 @@ impl Index {
     }
 
     /// All collections, in the order of their names.
-    pub fn collections(&self) -> Vec<Arc<Collection>> {
+    pub(crate) fn collections(&self) -> Vec<Arc<Collection>> {
         let mut all: Vec<_> =
             self.collections.read().expect("nothing panics under this lock").values().cloned().collect();
         all.sort_by(|a, b| a.resource.cmp(&b.resource));
         all
     }
 
+    /// The newest state of a key.
     pub fn version(&self, key: &Key) -> Option<Version> {
         self.known(&key.resource)?.read().get(key).cloned()
     }
@@ -194,7 +197,7 @@ impl Index {
     }
 
     /// Keeps the past readable from the newest revision on until `unpin`; gives that revision.
-    pub fn pin(&self) -> u64 {
+    pub(crate) fn pin(&self) -> u64 {
         let mut ledger = self.ledger.lock().expect("nothing panics under this lock");
         let revision = self.revision();
         ledger.pin = Some(revision);
@@ -202,17 +205,54 @@ impl Index {
     }
 
     /// Ends `pin`. What has become too much goes with the next batch, so that the floor moves with commits alone.
-    pub fn unpin(&self) {
+    pub(crate) fn unpin(&self) {
         self.ledger.lock().expect("nothing panics under this lock").pin = None;
     }
 
     /// Takes the state of a checkpoint at `revision`; nothing older can be read.
-    pub fn load(&self, revision: u64) {
+    pub(crate) fn load(&self, revision: u64) {
         self.revision.store(revision, Ordering::Release);
         self.reached.send_replace(revision);
         self.floor.store(revision, Ordering::SeqCst);
         for collection in self.collections() {
             collection.changes.send_replace(revision);
+        }
+    }
+
+    /// Takes the whole state at `revision` in the place of what was known: nothing older can be read, and whoever
+    /// watches is told so. Only one caller at a time, with `apply` and `advance`.
+    pub fn replace(&self, revision: u64, versions: Vec<Version>) {
+        let mut states: HashMap<GroupResource, Vec<Version>> = HashMap::new();
+        for version in versions {
+            states.entry(version.object.key().resource.clone()).or_default().push(version);
+        }
+        for resource in states.keys() {
+            self.collection(resource);
+        }
+        let collections = self.collections();
+        let mut ledger = self.ledger.lock().expect("nothing panics under this lock");
+        {
+            let mut held: Vec<_> = collections.iter().map(|collection| collection.write()).collect();
+            self.floor.fetch_max(revision, Ordering::SeqCst);
+            for (collection, state) in collections.iter().zip(&mut held) {
+                state.replace(states.remove(&collection.resource).unwrap_or_default());
+            }
+            self.revision.store(revision, Ordering::Release);
+        }
+        ledger.lines.clear();
+        ledger.bytes = 0;
+        drop(ledger);
+        self.reached.send_replace(revision);
+        for collection in &collections {
+            collection.changes.send_replace(revision);
+        }
+    }
+
+    /// Moves on to a revision at which nothing happened here. Only one caller at a time, with `apply`.
+    pub fn advance(&self, revision: u64) {
+        if revision > self.revision() {
+            self.revision.store(revision, Ordering::Release);
+            self.reached.send_replace(revision);
         }
     }
 
@@ -228,15 +268,20 @@ impl Index {
         if self.revision() >= revision {
             return Ok(());
         }
-        let mut reached = self.reached.subscribe();
         tokio::select! {
             biased;
-            _ = reached.wait_for(|current| *current >= revision) => Ok(()),
+            () = self.passed(revision) => Ok(()),
             () = self.clock.sleep(wait) => {
                 let current = self.revision();
                 if current >= revision { Ok(()) } else { Err(Error::Future { asked: revision, current }) }
             }
         }
+    }
+
+    /// Returns once reads show `revision`, however long that takes.
+    pub async fn passed(&self, revision: u64) {
+        // The sender lives as long as the index, so this never fails.
+        let _ = self.reached.subscribe().wait_for(|current| *current >= revision).await;
     }
 
     /// Whether a past revision can be answered. To be asked under the collection's lock.

@@ -136,13 +136,6 @@ impl LogStore {
     }
 }
 
-impl LogStore {
-    /// Whether commits can still be made durable; if not, why.
-    pub fn health(&self) -> Result<(), String> {
-        self.broken.get().map_or(Ok(()), |why| Err(why.clone()))
-    }
-}
-
 /// Who has the lock, as it wrote into it.
 fn holder(disk: &dyn Disk, path: &std::path::Path) -> Option<String> {
     let mut bytes = [0; 32];
@@ -229,6 +222,10 @@ impl Store for LogStore {
 
     fn compact(&self, revision: u64) {
         self.index.compact(revision);
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.broken.get().map_or(Ok(()), |why| Err(why.clone()))
     }
 
     async fn close(&self) {
