@@ -29,7 +29,8 @@ pub async fn run(shared: Arc<Shared>, mut questions: mpsc::Receiver<Question>) {
             all.push(another);
         }
         let answer = tip(&shared.connection, &shared.layout).await;
-        let answer = answer.map(|tip| tip.committed).map_err(|status| format!("etcd does not answer: {}", reason(&status)));
+        let answer =
+            answer.map(|tip| tip.committed).map_err(|status| format!("etcd does not answer: {}", reason(&status)));
         for question in all {
             // Whoever has gone away is not owed an answer.
             let _ = question.send(answer.clone());

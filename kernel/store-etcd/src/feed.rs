@@ -121,12 +121,13 @@ impl Feed {
     /// may well be behind.
     async fn check(&self) -> Result<(), End> {
         let shared = &self.shared;
-        let tip = tip(&shared.connection, &shared.layout).await.map_err(|status| End::Lost {
-            why: reason(&status),
-            endpoint: shared.connection.current(),
-        })?;
+        let tip = tip(&shared.connection, &shared.layout)
+            .await
+            .map_err(|status| End::Lost { why: reason(&status), endpoint: shared.connection.current() })?;
         if tip.cluster != self.cluster {
-            return Err(End::Foreign("the endpoints lead to another etcd cluster than before; restart kubernel".into()));
+            return Err(End::Foreign(
+                "the endpoints lead to another etcd cluster than before; restart kubernel".into(),
+            ));
         }
         if tip.revision < self.seen {
             return Err(End::Foreign(format!(
@@ -145,7 +146,11 @@ impl Feed {
         match load(&shared.connection, &shared.layout, &*shared.clock, &shared.index, None).await {
             // A member that is behind cannot answer: the first page is read from the majority.
             Ok(state) => {
-                warn!(from = self.seen, to = state.revision, "Missed events that are compacted; loaded the state anew.");
+                warn!(
+                    from = self.seen,
+                    to = state.revision,
+                    "Missed events that are compacted; loaded the state anew."
+                );
                 self.seen = state.revision;
                 shared.index.replace(state.revision, state.versions);
             }

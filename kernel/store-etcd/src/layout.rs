@@ -89,7 +89,14 @@ mod tests {
                 assert_eq!(layout.key(path.as_bytes()), Some(key));
             }
         }
-        for foreign in ["/registry/last-commit", "/registry/a/b", "/registry/a/b/c/d/e", "/registry/a//b", "/registry", "/other/a/b/c"] {
+        for foreign in [
+            "/registry/last-commit",
+            "/registry/a/b",
+            "/registry/a/b/c/d/e",
+            "/registry/a//b",
+            "/registry",
+            "/other/a/b/c",
+        ] {
             assert_eq!(layout.key(foreign.as_bytes()), None, "{foreign}");
         }
         assert_eq!(layout.range(), ("/registry/".into(), "/registry0".into()));

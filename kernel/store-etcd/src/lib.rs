@@ -13,6 +13,7 @@ mod pending;
 mod proto;
 mod record;
 mod store;
+pub mod testing;
 mod value;
 
 pub use address::{Address, TlsFiles};

@@ -60,7 +60,8 @@ pub async fn load(
         // The first page tells the revision of all, if none was asked for.
         let revision = snapshot.as_ref().map(|snapshot| snapshot.revision).or(at).unwrap_or(0);
         let (key_now, range_end) = (key.clone(), range_end.clone());
-        let request = RangeRequest { key: key_now, range_end, limit: PAGE, revision: signed(revision), keys_only: false };
+        let request =
+            RangeRequest { key: key_now, range_end, limit: PAGE, revision: signed(revision), keys_only: false };
         let page: RangeResponse = connection.read(proto::RANGE, request).await?;
         let header = header(page.header)?;
         let snapshot = snapshot.get_or_insert_with(|| Snapshot {

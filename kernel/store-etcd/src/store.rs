@@ -145,7 +145,14 @@ impl EtcdStore {
         }
         let store = Self { shared, questions, tasks: Mutex::new(tasks) };
         let revision = store.barrier().await.map_err(|error| silent(error.to_string()))?;
-        info!(endpoints = address.endpoints(), prefix = address.prefix, from, revision, objects, "Opened the store in etcd.");
+        info!(
+            endpoints = address.endpoints(),
+            prefix = address.prefix,
+            from,
+            revision,
+            objects,
+            "Opened the store in etcd."
+        );
         Ok(store)
     }
 }

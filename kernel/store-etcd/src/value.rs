@@ -156,7 +156,11 @@ mod tests {
                     r#"{"data":{"metadata":{"resourceVersion":"1"}},"t":"\"metadata\":{\\","metadata":{"annotations":{"resourceVersion":"1"},"resourceVersion":"7"},"metadatum":{}}"#,
                 ),
             ),
-            ("no such field", r#"{"metadata":{"name":"x"}}"#, Some(r#"{"metadata":{"resourceVersion":"7","name":"x"}}"#)),
+            (
+                "no such field",
+                r#"{"metadata":{"name":"x"}}"#,
+                Some(r#"{"metadata":{"resourceVersion":"7","name":"x"}}"#),
+            ),
             ("no fields", r#"{"metadata":{ }}"#, Some(r#"{"metadata":{"resourceVersion":"7" }}"#)),
             ("no metadata", r#"{"kind":"X"}"#, Some(r#"{"metadata":{"resourceVersion":"7"},"kind":"X"}"#)),
             ("nothing", "{}", Some(r#"{"metadata":{"resourceVersion":"7"}}"#)),

@@ -1,156 +1,104 @@
-//! An etcd of the test's own: the Debian package's program on free loopback ports, with its data in a temporary folder.
+//! What the tests share: stores in an etcd of the test's own.
 
 #![allow(dead_code, reason = "every test uses its own part")]
 
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use kernel_store::{Limits, Store};
-use kernel_store_etcd::{Address, EtcdStore, Options, TlsFiles};
-use sdk_api::{Clock, SystemClock};
+use kernel_store::suite::{commit, create, update};
+use kernel_store::{Store, Write};
+use kernel_store_etcd::testing::Etcd;
+use kernel_store_etcd::{Address, EtcdStore, Options};
+use sdk_api::{Key, Object, SystemClock};
 
-/// How long etcd may take to answer after it was started.
-const START_DEADLINE: Duration = Duration::from_secs(30);
-
-pub struct Etcd {
-    child: Option<Child>,
-    dir: tempfile::TempDir,
-    pub port: u16,
-    peer_port: u16,
-    tls: bool,
+/// Options for a store that compacts nothing.
+pub fn options(etcd: &Etcd, prefix: &str) -> Options {
+    static INSTANCE: AtomicU64 = AtomicU64::new(1);
+    let address = Address::parse(&etcd.address(prefix), None).expect("an address");
+    let instance = INSTANCE.fetch_add(1, Ordering::Relaxed);
+    Options { compaction: None, ..Options::new(address, Arc::new(SystemClock::default()), instance) }
 }
 
-impl Etcd {
-    /// Starts one; panics with what to do where there is none.
-    pub fn start() -> Self {
-        Self::start_in(tempfile::tempdir().expect("a temporary folder"), false)
+/// A store that compacts nothing.
+pub async fn open(etcd: &Etcd, prefix: &str) -> Arc<dyn Store> {
+    Arc::new(EtcdStore::open(options(etcd, prefix)).await.expect("etcd answers"))
+}
+
+/// Commits one write that must succeed; gives the object.
+pub async fn done(store: &dyn Store, write: Write) -> Arc<Object> {
+    let committed = store.commit(commit([write])).await.expect("the precondition holds");
+    committed.objects.into_iter().next().expect("one object a write")
+}
+
+/// Writes an object again and again; gives its newest revision.
+pub async fn churn(store: &dyn Store, key: &Key, rounds: usize) -> u64 {
+    let mut revision = match store.get(key) {
+        Some(object) => object.revision(),
+        None => done(store, create(key, "first")).await.revision(),
+    };
+    for round in 0..rounds {
+        revision = done(store, update(key, revision, &round.to_string())).await.revision();
+    }
+    revision
+}
+
+/// A relay before an etcd, which can be cut.
+pub struct Relay {
+    port: u16,
+    open: tokio::sync::watch::Sender<bool>,
+}
+
+impl Relay {
+    /// Options for a store whose way to etcd is this one.
+    pub fn options(&self, etcd: &Etcd) -> Options {
+        let address = Address::parse(&format!("etcd://127.0.0.1:{}", self.port), None).expect("an address");
+        Options { address, ..options(etcd, "") }
     }
 
-    /// With the certificates in `dir`: `ca.crt`, `server.crt`, `server.key`. It demands one of clients.
-    pub fn start_with_tls(dir: tempfile::TempDir) -> Self {
-        Self::start_in(dir, true)
+    /// Ends all connections and lets nobody through.
+    pub async fn cut(&self) {
+        self.open.send_replace(false);
     }
 
-    fn start_in(dir: tempfile::TempDir, tls: bool) -> Self {
-        let mut etcd = Self { child: None, dir, port: free_port(), peer_port: free_port(), tls };
-        etcd.run();
-        etcd
+    pub fn mend(&self) {
+        self.open.send_replace(true);
     }
+}
 
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn run(&mut self) {
-        let scheme = if self.tls { "https" } else { "http" };
-        let client = format!("{scheme}://127.0.0.1:{}", self.port);
-        let peer = format!("http://127.0.0.1:{}", self.peer_port);
-        let log = std::fs::File::create(self.dir().join("log")).expect("a log");
-        let mut command = Command::new("etcd");
-        command
-            .args(["--name", "test", "--logger", "zap", "--log-level", "error"])
-            // Elections of one member need not be awaited for the usual second.
-            .args(["--heartbeat-interval", "50", "--election-timeout", "250"])
-            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("test={peer}")])
-            .arg("--data-dir")
-            .arg(self.dir().join("data"));
-        if self.tls {
-            command.arg("--client-cert-auth");
-            for (flag, file) in
-                [("--trusted-ca-file", "ca.crt"), ("--cert-file", "server.crt"), ("--key-file", "server.key")]
-            {
-                command.arg(flag).arg(self.dir().join(file));
-            }
+pub async fn relay(to: u16) -> Relay {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let (open, state) = tokio::sync::watch::channel(true);
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut state = state.clone();
+            tokio::spawn(async move {
+                if !*state.borrow() {
+                    return;
+                }
+                let Ok(mut far) = tokio::net::TcpStream::connect(("127.0.0.1", to)).await else { return };
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    _ = state.wait_for(|open| !*open) => {}
+                }
+            });
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        self.child = Some(child.expect("etcd is on the PATH: install the package etcd-server, or run ./setup packages"));
-        let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let exited = self.child.as_mut().and_then(|child| child.try_wait().expect("our child"));
-            let log = || std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-            assert!(exited.is_none(), "etcd ended: {}", log());
-            assert!(start.elapsed() < START_DEADLINE, "etcd does not listen: {}", log());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    /// Ends it as a crash does.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().expect("our child");
-            child.wait().expect("our child");
-        }
-    }
-
-    /// Starts it again on the same data.
-    pub fn restart(&mut self) {
-        self.kill();
-        self.run();
-    }
-
-    /// Puts the data of one etcd in the place of another's.
-    pub fn copy_data(&self, to: &Path) {
-        copy(&self.dir().join("data"), to);
-    }
-
-    /// The same folder, with other data.
-    pub fn replace_data(&self, from: &Path) {
-        std::fs::remove_dir_all(self.dir().join("data")).expect("etcd's data");
-        copy(from, &self.dir().join("data"));
-    }
-
-    pub fn address(&self, prefix: &str) -> Address {
-        Address::parse(&format!("etcd://127.0.0.1:{}{prefix}", self.port), None).expect("an address")
-    }
-
-    /// Runs `etcdctl`, the other program that reads and writes there; it is in the package `etcd-client`.
-    pub fn options(&self, prefix: &str) -> Options {
-        Options { compaction: None, ..Options::new(self.address(prefix), clock(), instance()) }
-    }
-
-    /// A store in it that compacts nothing.
-    pub async fn open(&self, prefix: &str) -> Arc<dyn Store> {
-        Arc::new(EtcdStore::open(self.options(prefix)).await.expect("etcd answers"))
-    }
-
-    pub async fn open_with(&self, prefix: &str, clock: Arc<dyn Clock>, limits: Limits) -> Arc<dyn Store> {
-        let options = Options { clock, limits, ..self.options(prefix) };
-        Arc::new(EtcdStore::open(options).await.expect("etcd answers"))
-    }
-
-    pub fn files(&self, client: Option<&str>) -> TlsFiles {
-        let at = |name: String| -> PathBuf { self.dir().join(name) };
-        let client = client.map(|name| (at(format!("{name}.crt")), at(format!("{name}.key"))));
-        TlsFiles { ca: at("ca.crt".into()), client }
-    }
+    });
+    Relay { port, open }
 }
 
-impl Drop for Etcd {
-    fn drop(&mut self) {
-        self.kill();
-    }
+/// Compacts etcd to a revision, as its own tool does.
+pub async fn compact(etcd: &Etcd, revision: u64) {
+    let output = tokio::process::Command::new("curl")
+        .args(["-sS", "--fail", "-d", &format!("{{\"revision\":\"{revision}\"}}")])
+        .arg(format!("http://127.0.0.1:{}/v3/kv/compaction", etcd.port))
+        .output()
+        .await
+        .expect("curl is there: run ./setup packages");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-pub fn clock() -> Arc<dyn Clock> {
-    Arc::new(SystemClock::default())
-}
-
-/// A number that no other store of this process has.
-fn instance() -> u64 {
-    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr()).expect("a free port").port()
-}
-
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
