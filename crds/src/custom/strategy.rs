@@ -58,6 +58,10 @@ impl DynStrategy for Custom {
         Some(Ok(unknown.into_iter().map(|path| format!("unknown field {path:?}")).collect()))
     }
 
+    fn refreshes(&self) -> bool {
+        true
+    }
+
     fn refresh(&self, stored: &Object) -> Option<Value> {
         let tree = stored.tree();
         let is_fresh = stored.api_version() == self.api_version()

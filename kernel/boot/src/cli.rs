@@ -20,6 +20,8 @@ struct Cli {
 enum Command {
     /// Start a cluster and stay with it (Ctrl-C or SIGTERM stops it in order)
     Up(Up),
+    /// Start the API, the controllers and the scheduler without a node; several servers may share one etcd
+    Server(commands::server::Server),
     /// Say whether the cluster runs, and how it is
     Status {
         #[command(flatten)]
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match cli.command {
             Command::Up(up) => commands::up::run(up).await,
+            Command::Server(server) => commands::server::run(server).await,
             Command::Status { place, output } => commands::status::run(&place, output).await,
             Command::Down { place } => commands::down::run(&place),
             Command::Reset(reset) => commands::reset::run(reset).await,

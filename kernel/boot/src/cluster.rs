@@ -1,5 +1,6 @@
 //! A cluster in one process: opens the store, makes the certificates, builds the server, and starts what runs on it.
 
+use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,13 +12,15 @@ use kernel_apiserver::{ApiServer, Health, Listener, LocalClients, NodeClient, Se
 use kernel_host::Host;
 use kernel_host::task::{OnFailure, Stage, Task};
 use kernel_registry::{KindTable, Registry, Setup};
-use kernel_store::{LogStore, Options as StoreOptions, Store};
+use kernel_store::Store;
 use sdk_api::{Clock, SystemClock};
 use sdk_client::{Clients, Subject};
+use sdk_controller::LeaseSettings;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::backend::{self, Opened};
 use crate::data_dir::{DataDir, State};
 use crate::kubeconfig::{self, Entry};
 use crate::options::{Runtime, Up};
@@ -27,13 +30,17 @@ use crate::{nodes, plugins};
 
 /// How long agents and controllers get to end when the cluster stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The lease in `kube-system` for what one server in the cluster does.
+const LEADER_LEASE: &str = "kubernel-controllers";
 
 /// A running cluster.
 pub struct Cluster {
     pub address: SocketAddr,
     pub kubeconfig: PathBuf,
     pub server: Arc<ApiServer>,
-    store: Arc<LogStore>,
+    store: Arc<dyn Store>,
+    /// Says that the data directory is in use, where the store does not.
+    _lock: Option<Box<dyn Any + Send + Sync>>,
     host: Host,
     stop_server: CancellationToken,
     listening: Vec<JoinHandle<()>>,
@@ -56,16 +63,13 @@ impl Cluster {
         let address = listeners[0].address();
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let options = StoreOptions::new(dir.store(), clock.clone());
-        let (store, recovery) = tokio::task::spawn_blocking(move || LogStore::open(options)).await??;
-        let store = Arc::new(store);
-        progress.step(
-            "store",
-            &format!("Opened the store in {} at revision {}", dir.store().display(), store.revision()),
-            json!({"directory": dir.store(), "revision": store.revision(), "tornBytes": recovery.torn.as_ref().map(|t| t.bytes)}),
-        );
+        let Opened { store, lock, words, facts } = backend::open(&up.store, &dir, clock.clone()).await?;
+        progress.step("store", &words, facts);
 
-        let pki = Pki::open(&dir.pki())?;
+        let pki = match &up.pki_dir {
+            Some(shared) => Pki::open_apart(shared, &dir.pki())?,
+            None => Pki::open(&dir.pki())?,
+        };
         let service_ip = first_address(up)?;
         let admin = pki.client("admin", "kubernetes-admin", &["system:masters"])?;
         let kubelet_client =
@@ -135,7 +139,11 @@ impl Cluster {
         plugins::first_objects(&informer_client)
             .await
             .map_err(|status| anyhow!("cannot write the default policy: {status}"))?;
-        host.start(&tables);
+        if up.store.is_shared() {
+            host.start_led(&tables, informer_client, lease(&up.place.name));
+        } else {
+            host.start(&tables);
+        }
         host.tasks().start(expiry(server.registry().clone()));
         started.store(true, Ordering::Release);
         progress.step(
@@ -150,7 +158,7 @@ impl Cluster {
             &format!("Wrote context {:?} to {}", up.place.name, user_kubeconfig.display()),
             json!({"kubeconfig": user_kubeconfig, "context": up.place.name}),
         );
-        Ok(Self { address, kubeconfig: user_kubeconfig, server, store, host, stop_server, listening })
+        Ok(Self { address, kubeconfig: user_kubeconfig, server, store, _lock: lock, host, stop_server, listening })
     }
 
     /// Stops in order: first who writes, then the server, then the store.
@@ -170,7 +178,7 @@ impl Cluster {
     }
 }
 
-/// The task that drops what expires.
+/// The task that drops what expires. Several servers on one store may try the same deletion; one succeeds.
 fn expiry(registry: Arc<Registry>) -> Task {
     Task {
         name: "expiry".into(),
@@ -187,7 +195,14 @@ fn expiry(registry: Arc<Registry>) -> Task {
     }
 }
 
-fn checks(health: &Health, store: &Arc<LogStore>, started: &Arc<AtomicBool>) {
+/// The lease of the one server that runs controllers and scheduler. `host` may be the same for several servers, so each
+/// start has an identity of its own.
+fn lease(host: &str) -> LeaseSettings {
+    let identity = format!("{host}_{:016x}", rand::random::<u64>());
+    LeaseSettings::new("kube-system", LEADER_LEASE, &identity)
+}
+
+fn checks(health: &Health, store: &Arc<dyn Store>, started: &Arc<AtomicBool>) {
     let store = store.clone();
     health.add("store", true, move || store.health());
     let started = started.clone();

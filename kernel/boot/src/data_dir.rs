@@ -221,7 +221,7 @@ impl State {
         let holder = fs::read_to_string(dir.lock_file()).unwrap_or_default();
         let named = holder.trim().parse::<u32>().is_ok_and(|pid| pid == self.pid);
         let command = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        let is_ours = command.split(|byte| *byte == 0).any(|word| word == b"up");
+        let is_ours = command.split(|byte| *byte == 0).any(|word| word == b"up" || word == b"server");
         named && is_ours
     }
 }

@@ -1,5 +1,6 @@
 //! The binary's inside: which plugins are built in, how a cluster is put together, and the command line.
 
+pub mod backend;
 pub mod cli;
 pub mod cluster;
 pub mod commands;

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::backend::StoreFlags;
 use crate::progress::Output;
 
 /// The name of a cluster, and of all that belongs to it, unless said otherwise.
@@ -57,6 +58,11 @@ pub struct Up {
     /// Write the admin's entry into this file, and touch no other
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    pub store: StoreFlags,
+    /// Folder of the authorities and the service-account key, the same for all servers of a cluster [default: in the data folder]
+    #[arg(long)]
+    pub pki_dir: Option<PathBuf>,
     /// What runs containers
     #[arg(long, value_enum, default_value = "cri")]
     pub runtime: Runtime,
@@ -96,6 +102,8 @@ impl Up {
             place: Place { name: name.into(), data_dir: Some(data_dir) },
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             kubeconfig: Some(kubeconfig),
+            store: StoreFlags::default(),
+            pki_dir: None,
             runtime,
             runtime_endpoint: DEFAULT_ENDPOINT.into(),
             nodes: 1,
@@ -121,6 +129,7 @@ impl Up {
         if self.runtime == Runtime::Cri && self.nodes != 1 {
             return Err("--nodes is for --runtime sim; a machine is one node".into());
         }
+        self.store.check()?;
         let (pods, services) = (&self.pod_cidr, &self.service_cidr);
         if pods.contains(&services.network()) || services.contains(&pods.network()) {
             return Err(format!(

@@ -53,12 +53,19 @@ pub struct Pki {
     pub node_ca: Authority,
     /// PKCS#8 PEM of the key that signs service-account tokens.
     pub service_account_key: String,
-    dir: PathBuf,
+    /// Where leaves are kept.
+    own: PathBuf,
 }
 
 impl Pki {
     /// Reads the authorities in `dir`, or makes them on the first run.
     pub fn open(dir: &Path) -> Result<Self> {
+        Self::open_apart(dir, dir)
+    }
+
+    /// The same, with the server's own certificates in `own`: servers of one cluster share their authorities alone.
+    pub fn open_apart(dir: &Path, own: &Path) -> Result<Self> {
+        fs::create_dir_all(own).with_context(|| format!("cannot make the folder {}", own.display()))?;
         fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
         let authority = |file: &str, name: &str| -> Result<Authority> {
             let (certificate, key) = (dir.join(format!("{file}.crt")), dir.join(format!("{file}.key")));
@@ -83,7 +90,7 @@ impl Pki {
             client_ca: authority("client-ca", "kubernetes-client")?,
             node_ca: authority("node-ca", "kubernetes-node")?,
             service_account_key,
-            dir: dir.to_owned(),
+            own: own.to_owned(),
         })
     }
 
@@ -108,8 +115,8 @@ impl Pki {
     }
 
     fn keep(&self, file: &str, pair: &Pair) -> Result<()> {
-        write_private(&self.dir.join(format!("{file}.key")), &pair.key)?;
-        write_private(&self.dir.join(format!("{file}.crt")), &pair.certificate)
+        write_private(&self.own.join(format!("{file}.key")), &pair.key)?;
+        write_private(&self.own.join(format!("{file}.crt")), &pair.certificate)
     }
 }
 

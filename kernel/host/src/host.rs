@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use sdk_api::Clock;
 use sdk_client::{Client, Clients, Subject};
-use sdk_controller::{Catalogue, Harness, Informers};
+use sdk_controller::{Catalogue, Harness, Informers, LeaseSettings};
 use sdk_plugin::{Agent, Context, DynController, KindRows, Tables};
 use tokio_util::sync::CancellationToken;
 
+use crate::leader;
 use crate::task::{OnFailure, Stage, Task, TaskTable};
 
 /// Runs what plugins registered.
@@ -87,13 +88,33 @@ impl Host {
     }
 
     pub fn start_controllers(&self, controllers: Vec<Arc<dyn DynController>>) {
+        self.tasks.start(self.controllers_task(controllers));
+    }
+
+    pub fn start_agent(&self, agent: Arc<dyn Agent>) {
+        self.tasks.start(self.agent_task(agent));
+    }
+
+    /// Starts what this server does for itself, and lets it contend for what one server in the whole cluster does: the
+    /// controllers and the agents that are single. For servers that share a store.
+    pub fn start_led(&self, tables: &Tables, client: Client, lease: LeaseSettings) {
+        let (single, own): (Vec<_>, Vec<_>) = tables.agents.iter().cloned().partition(|agent| agent.is_single());
+        let mut led = vec![self.controllers_task(tables.controllers.clone())];
+        led.extend(single.into_iter().map(|agent| self.agent_task(agent)));
+        self.tasks.start(leader::task(client, self.clock.clone(), lease, led));
+        for agent in own {
+            self.start_agent(agent);
+        }
+    }
+
+    fn controllers_task(&self, controllers: Vec<Arc<dyn DynController>>) -> Task {
         let harness = Harness {
             clients: self.clients.clone(),
             informers: self.informers.clone(),
             clock: self.clock.clone(),
             catalogue: self.catalogue.clone(),
         };
-        self.tasks.start(Task {
+        Task {
             name: "controllers".into(),
             owner: "host".into(),
             stage: Stage::Controllers,
@@ -105,13 +126,13 @@ impl Host {
                     Ok(())
                 })
             }),
-        });
+        }
     }
 
-    pub fn start_agent(&self, agent: Arc<dyn Agent>) {
+    fn agent_task(&self, agent: Arc<dyn Agent>) -> Task {
         let (clients, clock) = (self.clients.clone(), self.clock.clone());
         let name = agent.name();
-        self.tasks.start(Task {
+        Task {
             name: name.into(),
             owner: name.into(),
             stage: Stage::Agents,
@@ -122,7 +143,7 @@ impl Host {
                 let agent = agent.clone();
                 Box::pin(async move { agent.run(context).await })
             }),
-        });
+        }
     }
 
     /// Stops everything in order: agents, controllers, services, the kernel's own. Names those that were late.

@@ -1,6 +1,7 @@
 //! Runs plugins: the tables they fill, and the tasks that run in the background.
 
 pub mod host;
+mod leader;
 pub mod task;
 
 pub use host::Host;

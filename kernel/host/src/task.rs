@@ -4,6 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | an agent (scheduler, kubelet, proxy, ...) | its plugin | `Agents` | starts again after a growing pause |
 //! | `controllers`: all plan/act controllers | the host | `Controllers` | starts again after a growing pause |
+//! | `leader`: contends for a lease, and runs the two above (agents: those that are single) while it holds it; where servers share a store | the host | `Controllers` | starts again after a growing pause |
 //! | what the boot crate adds (listeners, compaction, ...) | the boot crate | as it says | as it says |
 //!
 //! A task stops because its token is cancelled; it then ends by itself. Stages stop in order, so that nobody loses the
@@ -56,6 +57,7 @@ pub enum OnFailure {
 pub type Run = Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// A row to be added.
+#[derive(Clone)]
 pub struct Task {
     /// Unique in the table.
     pub name: String,

@@ -24,6 +24,7 @@ impl Registry {
         change: &mut Rewrite<'_>,
     ) -> Result<Arc<Object>, Status> {
         let kind = self.table().stored(&key.resource).cloned().ok_or_else(Status::no_such_path)?;
+        self.settle(None).await?;
         for _ in 0..TRIES_MAX {
             let old = self.store.get(key).ok_or_else(|| Status::not_found(&key.resource, &key.name))?;
             let mut new = Value::clone(&old.document());

@@ -37,6 +37,7 @@ impl Registry {
     ) -> Result<Deletion, Status> {
         let hub = self.hub(kind);
         let key = self.key(kind, namespace, name);
+        self.settle(None).await?;
         for _ in 0..TRIES_MAX {
             let old = self.store.get(&key).ok_or_else(|| Status::not_found(&kind.group_resource(), name))?;
             check_preconditions(kind, &old, request)?;

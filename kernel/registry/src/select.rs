@@ -33,11 +33,11 @@ fn choose(kind: &Kind, labels: &LabelSelector, fields: &FieldSelector) -> Option
         let value = Arc::new(|object: &Object| Some(object.name().to_owned()));
         return Some((IndexBy { name: "name".into(), value }, vec![name.to_owned()]));
     }
-    // Fields are those of the served version, indexes those of the stored one.
-    if kind.stored_as.is_none() {
-        for field in kind.fields {
+    // Fields are those of the version that is served, as it reads today; indexes are of what is stored.
+    if kind.stored_as.is_none() && !kind.strategy.refreshes() {
+        for field in &kind.fields {
             if let Some(value) = fields.required(&field.name) {
-                let value_of = field.value;
+                let value_of = field.value.clone();
                 let by = Arc::new(move |object: &Object| Some(value_of(&object.document()).into_owned()));
                 return Some((
                     IndexBy { name: format!("field {}", field.name).into(), value: by },

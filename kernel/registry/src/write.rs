@@ -146,6 +146,8 @@ impl Registry {
             patch @ Change::Patch(_) => patch,
         };
         let key = self.key(kind, namespace, name);
+        // Where servers share a store, another one may just have written it.
+        self.settle(None).await?;
         for _ in 0..CONFLICT_TRIES_MAX {
             let Some(old) = self.store.get(&key) else {
                 return match change {

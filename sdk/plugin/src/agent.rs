@@ -25,6 +25,10 @@ pub trait Agent: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// Who it is towards the API.
     fn identity(&self) -> Subject;
+    /// Whether one in the whole cluster does: where several servers share a store, it runs in the leader alone.
+    fn is_single(&self) -> bool {
+        false
+    }
     /// Runs until `context.stop`. An error is logged and the worker started again, after a pause that grows.
     async fn run(&self, context: Context) -> Result<(), String>;
 }

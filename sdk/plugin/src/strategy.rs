@@ -67,6 +67,10 @@ pub trait DynStrategy: Send + Sync + 'static {
     fn refresh(&self, _stored: &Object) -> Option<Value> {
         None
     }
+    /// Whether [`refresh`](Self::refresh) may ever differ from what is stored: such kinds have no index of their fields.
+    fn refreshes(&self) -> bool {
+        false
+    }
     fn default(&self, object: &mut Value) -> Result<(), Status>;
     fn prepare_create(&self, new: &mut Value, now: Timestamp) -> Result<(), Status>;
     fn prepare_update(&self, new: &mut Value, old: &Value, now: Timestamp) -> Result<(), Status>;

@@ -69,6 +69,10 @@ impl Agent for Scheduler {
         Subject::new("system:kube-scheduler", &["system:authenticated"])
     }
 
+    fn is_single(&self) -> bool {
+        true
+    }
+
     async fn run(&self, context: Context) -> Result<(), String> {
         let Context { client, clock, stop, .. } = context;
         let settings = &self.settings;

@@ -44,6 +44,10 @@ impl Agent for Bootstrap {
         Subject::new("system:apiserver", &["system:masters"])
     }
 
+    fn is_single(&self) -> bool {
+        true
+    }
+
     async fn run(&self, context: Context) -> Result<(), String> {
         let stop = context.stop.clone();
         stop.run_until_cancelled(async {
