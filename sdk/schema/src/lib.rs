@@ -21,5 +21,5 @@ mod schemas;
 
 pub use check::{TypeError, Unknown, UnknownField, check};
 pub use node::{ListType, MapType, SchemaRef, Strategy, Type};
-pub use openapi::{KindPaths, Subresource, Verb, openapi_v3, openapi_v3_hash};
+pub use openapi::{KindPaths, OutlineOf, Subresource, Verb, openapi_v3, openapi_v3_hash, openapi_v3_outline};
 pub use schemas::{Error, Schemas};

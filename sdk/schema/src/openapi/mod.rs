@@ -4,8 +4,10 @@
 //! each served verb. kubectl asks the PATCH operation for the `fieldValidation` parameter before it lets the server
 //! validate, and finds the kind of an operation by `x-kubernetes-group-version-kind`.
 
+mod outline;
 mod parameters;
 mod paths;
+mod watches;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,6 +17,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::schemas::Schemas;
+
+pub use outline::{OutlineOf, openapi_v3_outline};
 
 /// What can be done with a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,7 +67,8 @@ pub struct Subresource {
 pub fn openapi_v3(sources: &[&Schemas], group_version: &GroupVersion, kinds: &[KindPaths]) -> Vec<u8> {
     let sources: Vec<_> = sources.iter().map(|schemas| Source::of(schemas)).collect();
     let (paths, wanted) = (Map::new(), BTreeSet::new());
-    let mut writer = paths::Paths { group_version, sources: &sources, paths, wanted };
+    // The list of resources has a protobuf form in every group.
+    let mut writer = paths::Paths { group_version, sources: &sources, paths, wanted, protobuf: true };
     writer.discovery();
     for kind in kinds {
         writer.kind(kind);
@@ -75,6 +80,11 @@ pub fn openapi_v3(sources: &[&Schemas], group_version: &GroupVersion, kinds: &[K
             with_kind(schema, &shared_kind(name, group_version));
         }
     }
+    written(paths, schemas)
+}
+
+/// The document of these paths and definitions.
+fn written(paths: Map<String, Value>, schemas: BTreeMap<String, Box<RawValue>>) -> Vec<u8> {
     let document = Document {
         openapi: "3.0.0",
         info: json!({ "title": "Kubernetes", "version": "unversioned" }),
@@ -136,6 +146,7 @@ struct Document {
 
 #[derive(Serialize)]
 struct Components {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     schemas: BTreeMap<String, Box<RawValue>>,
     #[serde(rename = "securitySchemes")]
     security: Value,

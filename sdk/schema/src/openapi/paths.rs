@@ -7,8 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::{KindPaths, META, REF, Source, Subresource, Verb, parameters};
 
-/// What answers can be written in.
-const PRODUCES: &[&str] = &["application/json", "application/yaml"];
+/// What answers can be written in; the last is for built-in kinds alone.
+const PRODUCES: &[&str] = &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+/// What watches can be written in besides; the last again for built-in kinds.
+const STREAMS: &[&str] = &["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
 /// The last is for built-in kinds alone: kubectl looks here before it sends one.
 const PATCHES: &[&str] = &[
     "application/apply-patch+yaml",
@@ -23,6 +25,8 @@ pub(super) struct Paths<'a> {
     pub sources: &'a [Source],
     pub paths: Map<String, Value>,
     pub wanted: BTreeSet<String>,
+    /// Whether the kind at hand has a protobuf form.
+    pub protobuf: bool,
 }
 
 impl Paths<'_> {
@@ -33,7 +37,7 @@ impl Paths<'_> {
         let operation = json!({
             "description": "get available resources",
             "operationId": format!("get{}APIResources", self.id()),
-            "responses": responses(&[(200, "OK")], PRODUCES, answer.as_ref()),
+            "responses": responses(&[(200, "OK")], self.produces(), answer.as_ref()),
             "tags": [self.tag()],
         });
         self.paths.insert(path, json!({ "get": operation }));
@@ -42,6 +46,7 @@ impl Paths<'_> {
     /// Collection, object and subresources of a kind.
     pub fn kind(&mut self, kind: &KindPaths) {
         let root = self.root();
+        self.protobuf = self.is_builtin(&kind.gvk);
         let collection = if kind.namespaced {
             format!("{root}/namespaces/{{namespace}}/{}", kind.plural)
         } else {
@@ -53,7 +58,14 @@ impl Paths<'_> {
         }
         self.object(&format!("{collection}/{{name}}"), kind);
         for subresource in &kind.subresources {
-            self.subresource(&format!("{collection}/{{name}}/{}", subresource.name), kind, subresource);
+            let path = format!("{collection}/{{name}}/{}", subresource.name);
+            self.subresource(&path, kind, subresource, "");
+            if subresource.verbs.contains(&Verb::Connect) && subresource.name == "proxy" {
+                self.subresource(&format!("{path}/{{path}}"), kind, subresource, "WithPath");
+            }
+        }
+        if kind.verbs.contains(&Verb::Watch) {
+            self.watches(kind);
         }
     }
 
@@ -87,7 +99,7 @@ impl Paths<'_> {
                     .with_optional_body(self.schema(&format!("{META}DeleteOptions")))
                     .with_responses(
                         &[(200, "OK")],
-                        PRODUCES,
+                        self.produces(),
                         self.schema(&format!("{META}Status")),
                     ),
                 ),
@@ -108,10 +120,10 @@ impl Paths<'_> {
     }
 
     fn list(&mut self, kind: &KindPaths, id: &str, takes: &[&str]) -> Operation {
-        let mut types = PRODUCES.to_vec();
+        let mut types = self.produces().to_vec();
         let mut words = format!("list objects of kind {}", kind.gvk.kind);
         if kind.verbs.contains(&Verb::Watch) {
-            types.push("application/json;stream=watch");
+            types.extend(self.streams());
             // Nothing refers to the events of a watch, but clients generate code from their definition.
             self.wanted.insert(format!("{META}WatchEvent"));
             words = format!("list or watch objects of kind {}", kind.gvk.kind);
@@ -170,7 +182,7 @@ impl Paths<'_> {
                         .about(&kind.gvk, "delete", &words, &id)
                         .with_parameters(parameters::DELETE)
                         .with_optional_body(self.schema(&format!("{META}DeleteOptions")))
-                        .with_responses(&[(200, "OK"), (202, "Accepted")], PRODUCES, answer);
+                        .with_responses(&[(200, "OK"), (202, "Accepted")], self.produces(), answer);
                     ("delete", operation)
                 }
                 _ => continue,
@@ -180,9 +192,10 @@ impl Paths<'_> {
         self.finish(path, item, place(kind, Some(name), &["pretty"]));
     }
 
-    fn subresource(&mut self, path: &str, kind: &KindPaths, subresource: &Subresource) {
+    /// `with` ends the names of the operations.
+    fn subresource(&mut self, path: &str, kind: &KindPaths, subresource: &Subresource, with: &str) {
         let (name, scoped, sub) = (&kind.gvk.kind, scoped(kind), &subresource.name);
-        let suffix = format!("{scoped}{name}{}", capital(sub));
+        let suffix = format!("{scoped}{name}{}{with}", capital(sub));
         let gvk = &subresource.gvk;
         let mut item = Map::new();
         for verb in &subresource.verbs {
@@ -190,7 +203,7 @@ impl Paths<'_> {
                 Verb::Get if sub == "log" => {
                     let words = format!("read log of the specified {name}");
                     let mut types = vec!["text/plain"];
-                    types.extend(PRODUCES);
+                    types.extend(self.produces());
                     let log = self.about(gvk, "get", &words, &format!("read{}{suffix}", self.id())).with_responses(
                         &[(200, "OK")],
                         &types,
@@ -254,10 +267,14 @@ impl Paths<'_> {
         if !subresource.verbs.contains(&Verb::Connect) {
             takes.push("pretty");
         }
-        self.finish(path, item, place(kind, Some(name), &takes));
+        let mut takes = place(kind, Some(name), &takes);
+        if !with.is_empty() {
+            takes.push(parameters::path("path", "path to the resource"));
+        }
+        self.finish(path, item, takes);
     }
 
-    fn finish(&mut self, path: &str, mut item: Map<String, Value>, takes: Vec<Value>) {
+    pub(super) fn finish(&mut self, path: &str, mut item: Map<String, Value>, takes: Vec<Value>) {
         if !item.is_empty() {
             item.insert("parameters".into(), Value::Array(takes));
             self.paths.insert(path.to_owned(), Value::Object(item));
@@ -274,10 +291,10 @@ impl Paths<'_> {
         answers: &[(u16, &str)],
     ) -> Operation {
         let answer = self.kind_schema(gvk);
-        self.about(gvk, action, description, id).with_responses(answers, PRODUCES, answer)
+        self.about(gvk, action, description, id).with_responses(answers, self.produces(), answer)
     }
 
-    fn about(&self, gvk: &GroupVersionKind, action: &str, description: &str, id: &str) -> Operation {
+    pub(super) fn about(&self, gvk: &GroupVersionKind, action: &str, description: &str, id: &str) -> Operation {
         Operation(json!({
             "description": description,
             "operationId": id,
@@ -289,8 +306,7 @@ impl Paths<'_> {
 
     /// The kinds of patches that a kind takes: strategic ones need the merge keys of built-in definitions.
     fn patches(&self, gvk: &GroupVersionKind) -> &'static [&'static str] {
-        let builtin = self.sources.iter().find(|source| source.kinds.contains_key(gvk)).is_some_and(|s| s.builtin);
-        if builtin { PATCHES } else { &PATCHES[..PATCHES.len() - 1] }
+        if self.is_builtin(gvk) { PATCHES } else { &PATCHES[..PATCHES.len() - 1] }
     }
 
     fn kind_schema(&mut self, gvk: &GroupVersionKind) -> Option<Value> {
@@ -298,35 +314,54 @@ impl Paths<'_> {
         self.schema(&name)
     }
 
-    fn schema(&mut self, name: &str) -> Option<Value> {
+    pub(super) fn schema(&mut self, name: &str) -> Option<Value> {
         self.wanted.insert(name.to_owned());
         Some(json!({ "$ref": format!("{REF}{name}") }))
     }
 
     /// `/api/v1` or `/apis/apps/v1`.
-    fn root(&self) -> String {
+    pub(super) fn root(&self) -> String {
         let root = if self.group_version.group.is_empty() { "/api" } else { "/apis" };
         format!("{root}/{}", self.group_version)
     }
 
     /// The part of operation ids that names group and version: `AppsV1`, `RbacAuthorizationV1`.
-    fn id(&self) -> String {
-        let GroupVersion { group, version } = self.group_version;
-        let group = if group.is_empty() { "core" } else { group.strip_suffix(".k8s.io").unwrap_or(group) };
-        group.split(['.', '-']).chain([&**version]).map(capital).collect()
+    pub(super) fn id(&self) -> String {
+        format!("{}{}", group_id(&self.group_version.group), capital(&self.group_version.version))
+    }
+
+    pub(super) fn produces(&self) -> &'static [&'static str] {
+        if self.protobuf { PRODUCES } else { &PRODUCES[..PRODUCES.len() - 1] }
+    }
+
+    pub(super) fn streams(&self) -> &'static [&'static str] {
+        if self.protobuf { STREAMS } else { &STREAMS[..STREAMS.len() - 1] }
+    }
+
+    fn is_builtin(&self, gvk: &GroupVersionKind) -> bool {
+        self.sources.iter().find(|source| source.kinds.contains_key(gvk)).is_some_and(|source| source.builtin)
     }
 
     /// `apps_v1`, `rbacAuthorization_v1`.
     fn tag(&self) -> String {
-        let id = self.id();
-        let group = id.strip_suffix(&capital(&self.group_version.version)).unwrap_or(&id);
-        let mut chars = group.chars();
-        let first = chars.next().map(|c| c.to_ascii_lowercase()).into_iter();
-        format!("{}_{}", first.chain(chars).collect::<String>(), self.group_version.version)
+        format!("{}_{}", group_tag(&self.group_version.group), self.group_version.version)
     }
 }
 
-fn scoped(kind: &KindPaths) -> &'static str {
+/// The part of operation ids that names a group: `Apps`, `RbacAuthorization`.
+pub(super) fn group_id(group: &str) -> String {
+    let group = if group.is_empty() { "core" } else { group.strip_suffix(".k8s.io").unwrap_or(group) };
+    group.split(['.', '-']).map(capital).collect()
+}
+
+/// The same as a tag: `apps`, `rbacAuthorization`.
+pub(super) fn group_tag(group: &str) -> String {
+    let id = group_id(group);
+    let mut chars = id.chars();
+    chars.next().map(|c| c.to_ascii_lowercase()).into_iter().chain(chars).collect()
+}
+
+pub(super) fn scoped(kind: &KindPaths) -> &'static str {
     if kind.namespaced { "Namespaced" } else { "" }
 }
 
@@ -336,7 +371,7 @@ fn capital(word: &str) -> String {
 }
 
 /// The parameters of a path: its parts in braces, then `takes`.
-fn place(kind: &KindPaths, name: Option<&str>, takes: &[&str]) -> Vec<Value> {
+pub(super) fn place(kind: &KindPaths, name: Option<&str>, takes: &[&str]) -> Vec<Value> {
     let mut all = Vec::new();
     all.extend(name.map(|kind| parameters::path("name", &format!("name of the {kind}"))));
     if kind.namespaced {
@@ -346,7 +381,7 @@ fn place(kind: &KindPaths, name: Option<&str>, takes: &[&str]) -> Vec<Value> {
     all
 }
 
-fn responses(answers: &[(u16, &str)], types: &[&str], schema: Option<&Value>) -> Value {
+pub(super) fn responses(answers: &[(u16, &str)], types: &[&str], schema: Option<&Value>) -> Value {
     let content: Map<String, Value> = types
         .iter()
         .map(|type_| ((*type_).to_owned(), schema.map_or_else(|| json!({}), |schema| json!({ "schema": schema }))))
@@ -359,7 +394,7 @@ fn responses(answers: &[(u16, &str)], types: &[&str], schema: Option<&Value>) ->
     Value::Object(all)
 }
 
-struct Operation(Value);
+pub(super) struct Operation(pub Value);
 
 impl Operation {
     fn with_parameters(mut self, names: &[&str]) -> Self {
@@ -369,7 +404,7 @@ impl Operation {
         self
     }
 
-    fn with_responses(mut self, answers: &[(u16, &str)], types: &[&str], schema: Option<Value>) -> Self {
+    pub fn with_responses(mut self, answers: &[(u16, &str)], types: &[&str], schema: Option<Value>) -> Self {
         self.0["responses"] = responses(answers, types, schema.as_ref());
         self
     }
