@@ -8,7 +8,6 @@ mod listen;
 mod local;
 mod metrics;
 mod openapi;
-mod openapi_v2;
 mod options;
 mod respond;
 mod server;

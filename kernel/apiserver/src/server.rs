@@ -64,11 +64,14 @@ pub(crate) struct Published {
     table: Arc<KindTable>,
     discovery: OnceLock<Discovery>,
     openapi: OnceLock<OpenApi>,
+    /// The documents of the table before, most of which still hold.
+    openapi_before: Option<OpenApi>,
 }
 
 impl Published {
-    fn of(table: Arc<KindTable>) -> Arc<Self> {
-        Arc::new(Self { table, discovery: OnceLock::new(), openapi: OnceLock::new() })
+    fn of(table: Arc<KindTable>, before: Option<&Self>) -> Arc<Self> {
+        let openapi_before = before.and_then(|it| it.openapi.get().or(it.openapi_before.as_ref())).cloned();
+        Arc::new(Self { table, discovery: OnceLock::new(), openapi: OnceLock::new(), openapi_before })
     }
 
     pub fn discovery(&self) -> &Discovery {
@@ -76,7 +79,7 @@ impl Published {
     }
 
     pub fn openapi(&self) -> &OpenApi {
-        self.openapi.get_or_init(|| OpenApi::of(&self.table))
+        self.openapi.get_or_init(|| OpenApi::of(&self.table, self.openapi_before.as_ref()))
     }
 }
 
@@ -113,7 +116,7 @@ impl ApiServer {
         let wait_max = settings.request_timeout / 4;
         let seats = settings.requests_inflight_max;
         Arc::new(Self {
-            published: RwLock::new(Published::of(registry.table())),
+            published: RwLock::new(Published::of(registry.table(), None)),
             flow: Dispatcher::new(registry.clock().clone(), seats, wait_max, metrics.flow.clone()),
             watchers: Watchers::default(),
             metrics,
@@ -134,7 +137,7 @@ impl ApiServer {
         if Arc::ptr_eq(&current.table, &table) {
             return current;
         }
-        let new = Published::of(table);
+        let new = Published::of(table, Some(&current));
         *self.published.write().expect("no one panics while writing a pointer") = new.clone();
         new
     }

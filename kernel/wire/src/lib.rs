@@ -16,7 +16,7 @@ mod yaml_out;
 pub use decode::{ContentType, DEPTH_MAX, Decoded, PatchType, decode, decode_object};
 pub use error::WireError;
 pub use identity::{Identity, missing_kind, summary};
-pub use negotiate::{Format, MediaType, Offer, Transform, accepts_gzip, negotiate};
+pub use negotiate::{Format, MediaType, Offer, Transform, accepts_gzip, choose, negotiate};
 pub use write::{
     GZIP_BYTES_MIN, ListHead, gzip, list, list_chunks, pretty_json, render, render_frame, render_list, watch_frame,
 };

@@ -140,6 +140,15 @@ pub fn negotiate(accept: Option<&str>, offer: &Offer) -> Result<MediaType, Statu
     })
 }
 
+/// Which of some media types without parameters a client likes best: by its weights, then by the order in its header.
+/// `None` if it takes none of them; without wishes it gets the first.
+pub fn choose(accept: Option<&str>, offered: &[&str]) -> Option<usize> {
+    let Some(accept) = accept.map(str::trim).filter(|header| !header.is_empty()) else { return Some(0) };
+    let mut clauses: Vec<Clause<'_>> = accept.split(',').filter_map(Clause::parse).collect();
+    clauses.sort_by_key(|clause| std::cmp::Reverse(clause.weight));
+    clauses.iter().find_map(|clause| offered.iter().position(|media_type| clause.takes(media_type)))
+}
+
 /// One alternative of an `Accept` header.
 struct Clause<'a> {
     type_: &'a str,
@@ -171,13 +180,15 @@ impl<'a> Clause<'a> {
 
     fn fit(&self, offer: &Offer) -> Option<MediaType> {
         let (transform, pretty) = self.options(offer)?;
-        let matches = |format: &&Format| {
-            let (type_, subtype) = format.media_type().split_once('/').unwrap_or_default();
-            (self.type_ == "*" || self.type_.eq_ignore_ascii_case(type_))
-                && (self.subtype == "*" || self.subtype.eq_ignore_ascii_case(subtype))
-        };
+        let matches = |format: &&Format| self.takes(format.media_type());
         let format = *offer.formats.iter().filter(|format| offer.writes(**format, transform)).find(matches)?;
         Some(MediaType { format, transform, pretty })
+    }
+
+    fn takes(&self, media_type: &str) -> bool {
+        let (type_, subtype) = media_type.split_once('/').unwrap_or_default();
+        (self.type_ == "*" || self.type_.eq_ignore_ascii_case(type_))
+            && (self.subtype == "*" || self.subtype.eq_ignore_ascii_case(subtype))
     }
 
     /// Shape and indentation that the parameters ask for; `None` if the endpoint cannot do it.
@@ -324,6 +335,22 @@ mod tests {
         let discovery = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
         assert_eq!(negotiate(Some(discovery), &Offer::DISCOVERY).unwrap().to_string(), discovery);
         assert!(negotiate(Some("application/json;pretty=1"), &Offer::OBJECTS).unwrap().pretty);
+    }
+
+    #[test]
+    fn one_of_some_media_types_is_chosen() {
+        let offered = ["application/json", "application/x+protobuf"];
+        for (accept, want) in [
+            (None, Some(0)),
+            (Some(""), Some(0)),
+            (Some("*/*"), Some(0)),
+            (Some("application/*;q=0.1, application/x+protobuf"), Some(1)),
+            (Some("application/x+protobuf, */*"), Some(1)),
+            (Some("application/x+protobuf;q=0, */*"), Some(0)),
+            (Some("text/html"), None),
+        ] {
+            assert_eq!(choose(accept, &offered), want, "{accept:?}");
+        }
     }
 
     #[test]

@@ -106,6 +106,11 @@ pub struct SchemaRef {
 }
 
 impl SchemaRef {
+    /// The set of definitions that this place is in.
+    pub fn schemas(&self) -> &Schemas {
+        &self.schemas
+    }
+
     fn at(&self, node: NodeId) -> Self {
         Self { schemas: self.schemas.clone(), node }
     }

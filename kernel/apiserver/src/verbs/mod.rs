@@ -4,6 +4,7 @@ pub mod backing;
 pub mod connect;
 pub mod forward;
 pub mod network;
+pub mod openapi;
 pub mod paths;
 pub mod proxy;
 pub mod rewrite;

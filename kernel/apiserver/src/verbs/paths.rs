@@ -6,13 +6,12 @@ use sdk_api::Status;
 use serde_json::{Value, json};
 
 use crate::body::Body;
-use crate::openapi_v2;
 use crate::options::Query;
 use crate::respond::{Wish, answer, text};
 use crate::server::ApiServer;
 use crate::spine::Arrived;
 use crate::verbs::network::{header, wish};
-use crate::verbs::not_allowed;
+use crate::verbs::{not_allowed, openapi};
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
@@ -31,8 +30,8 @@ pub fn run(server: &ApiServer, arrived: &Arrived) -> Result<Response<Body>, Stat
         ["debug", "api_priority_and_fairness", "dump_priority_levels"] => Ok(text(200, PLAIN_TEXT, server.flow.dump())),
         [] => indented(arrived, &root(server)),
         ["openapi", "v3"] => document(arrived, server.published().openapi().index()),
-        ["openapi", "v3", rest @ ..] => openapi(server, arrived, &rest.join("/")),
-        ["openapi", "v2"] => openapi_v2(server, arrived),
+        ["openapi", "v3", rest @ ..] => openapi::v3(server, arrived, &rest.join("/")),
+        ["openapi", "v2"] => openapi::v2(server, arrived),
         ["api"] => discovery(server, arrived, true),
         ["apis"] => discovery(server, arrived, false),
         ["api", version] => {
@@ -85,36 +84,6 @@ fn discovery(server: &ApiServer, arrived: &Arrived, core: bool) -> Result<Respon
     let mut response = answer(200, document.to_string().into(), &wish);
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     Ok(response)
-}
-
-fn openapi(server: &ApiServer, arrived: &Arrived, path: &str) -> Result<Response<Body>, Status> {
-    let published = server.published();
-    let (bytes, hash) = published.openapi().document(path).ok_or_else(Status::no_such_path)?;
-    let etag = format!("\"{hash}\"");
-    if header(&arrived.headers, &header::IF_NONE_MATCH) == Some(etag.as_str()) {
-        return Ok(text(304, "application/json", ""));
-    }
-    let mut response = answer(200, bytes, &wish(arrived, &Offer::PLAIN)?);
-    let headers = response.headers_mut();
-    if let Ok(etag) = HeaderValue::from_str(&etag) {
-        headers.insert(header::ETAG, etag);
-    }
-    // With the hash in its URL the document can be kept for good. Source: KEP-2896.
-    if Query(&arrived.query).get("hash") == hash {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
-    }
-    Ok(response)
-}
-
-fn openapi_v2(server: &ApiServer, arrived: &Arrived) -> Result<Response<Body>, Status> {
-    let accept = header(&arrived.headers, &header::ACCEPT).unwrap_or_default();
-    if ![openapi_v2::MEDIA_TYPE, openapi_v2::MEDIA_TYPE_OLD].iter().any(|known| accept.contains(known)) {
-        return Err(Status::not_acceptable(format!(
-            "only the following media types are accepted: {}; JSON schemas are served by /openapi/v3",
-            openapi_v2::MEDIA_TYPE
-        )));
-    }
-    Ok(text(200, openapi_v2::MEDIA_TYPE, openapi_v2::document(&server.registry.table())))
 }
 
 fn health(server: &ApiServer, arrived: &Arrived, path: &str) -> Result<Response<Body>, Status> {
