@@ -89,6 +89,10 @@ impl Part for Scale {
         *at = wanted.into();
         Ok(())
     }
+
+    fn writes(&self) -> Vec<String> {
+        vec![self.spec.trim_start_matches('.').into()]
+    }
 }
 
 #[cfg(test)]

@@ -98,8 +98,14 @@ impl LocalTransport {
         let (about, listing, classified) = (&info, listing_of(&operation), Classified::default());
         let work = pass(&self.server, self.subject.clone(), about, &headers, (listing, &classified), entry, |user| async move {
             let warnings = Warnings::default();
-            let caller =
-                Caller { user: &user, warnings: &warnings, dry_run: false, field_validation: FieldValidation::Ignore };
+            let manager = verbs::manager::of_subject(&user);
+            let caller = Caller {
+                user: &user,
+                warnings: &warnings,
+                dry_run: false,
+                field_validation: FieldValidation::Ignore,
+                manager: &manager,
+            };
             let outcome = verbs::run(&self.server, &caller, about, &kind, operation).await?;
             Ok((200, outcome))
         });

@@ -41,10 +41,12 @@ fn invalid(field: &str, words: &str) -> Status {
 }
 
 /// Refused options, in the shape of upstream's validation of these kinds.
-fn refused(kind: &str, field: &str, words: &str) -> Status {
+pub fn refused(kind: &str, field: &str, words: &str) -> Status {
     let message = format!("{kind}.meta.k8s.io \"\" is invalid: {field}: {words}");
     let reason = match words {
         _ if words.starts_with("Invalid value") => "FieldValueInvalid",
+        _ if words.starts_with("Required value") => "FieldValueRequired",
+        _ if words.starts_with("Too long") => "FieldValueTooLong",
         _ if words.starts_with("Unsupported value") => "FieldValueNotSupported",
         _ => "FieldValueForbidden",
     };
@@ -59,7 +61,7 @@ fn refused(kind: &str, field: &str, words: &str) -> Status {
 }
 
 /// The kind that holds the options of a verb.
-fn options_of(verb: &str) -> &'static str {
+pub fn options_of(verb: &str) -> &'static str {
     match verb {
         "create" => "CreateOptions",
         "update" => "UpdateOptions",
@@ -202,6 +204,17 @@ pub fn field_validation(query: Query<'_>, verb: &str) -> Result<FieldValidation,
             &format!("Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""),
         )),
     }
+}
+
+/// Whether an apply takes fields from others. Source: `ValidatePatchOptions`.
+pub fn force(query: Query<'_>, applies: bool) -> Result<bool, Status> {
+    if applies && query.get("fieldManager").is_empty() {
+        return Err(refused("PatchOptions", "fieldManager", "Required value: is required for apply patch"));
+    }
+    if !applies && query.has("force") {
+        return Err(refused("PatchOptions", "force", "Forbidden: may not be specified for non-apply patch"));
+    }
+    Ok(query.flag("force"))
 }
 
 /// The options of a deletion, from the body if there is one, else from the query; and whether it is a dry run.

@@ -34,6 +34,7 @@ impl Registry {
             }
             // No generation is counted: upstream's bindings do not, and clients expect a pod that was never changed to
             // be of generation 1.
+            // Nor are managed fields, which stay as they are.
             meta::keep_system_fields(&mut new, &old.document());
             let place = (&*key.namespace, &*key.name, subresource);
             let request = admit::request(caller, &kind, Operation::Update, place, new, Some(old.clone()));

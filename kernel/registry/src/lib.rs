@@ -6,6 +6,7 @@ mod columns;
 mod delete;
 mod document;
 mod expire;
+mod managed;
 mod meta;
 mod options;
 pub mod patch;
@@ -21,7 +22,7 @@ mod write;
 pub use columns::{table_header, table_row};
 pub use delete::Deletion;
 pub use options::{
-    Caller, DeleteRequest, FieldValidation, Input, ListRequest, PatchFormat, RevisionMatch, Warnings, WatchRequest,
+    ApplyPatch, Caller, DeleteRequest, FieldValidation, Input, ListRequest, PatchFormat, RevisionMatch, Warnings, WatchRequest,
 };
 pub use read::ObjectPage;
 pub use registry::{Registry, Setup};

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::document::{meta_text, metadata};
 
 /// Bytes of all annotations together. Source: `TotalAnnotationSizeLimitB`.
-const ANNOTATIONS_BYTES_MAX: usize = 256 << 10;
+pub const ANNOTATIONS_BYTES_MAX: usize = 256 << 10;
 /// Source: `maxNameLength` and `randomLength` of the name generator.
 const GENERATED_BASE_MAX: usize = 58;
 const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -33,7 +33,6 @@ pub fn fill_new(document: &mut Value, kind: &Kind, uid: &str, now: Timestamp) {
         "deletionGracePeriodSeconds",
         "selfLink",
         "resourceVersion",
-        "managedFields",
         "generation",
     ] {
         metadata.remove(field);
@@ -57,7 +56,6 @@ pub fn keep_system_fields(new: &mut Value, old: &Value) {
             None => metadata.remove(field),
         };
     }
-    metadata.remove("managedFields");
 }
 
 /// Counts a generation if anything but metadata and status changed.

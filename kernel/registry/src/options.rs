@@ -40,6 +40,9 @@ pub struct Caller<'a> {
     pub warnings: &'a Warnings,
     pub dry_run: bool,
     pub field_validation: FieldValidation,
+    /// Who owns what the write changes: the `fieldManager` of the request, or what its user agent starts with. At most
+    /// 128 printable characters; empty is `unknown`.
+    pub manager: &'a str,
 }
 
 /// A decoded body.
@@ -62,6 +65,18 @@ pub enum PatchFormat {
     Json(Bytes),
     Merge(Value),
     Strategic(Value),
+    Apply(ApplyPatch),
+}
+
+/// A configuration to apply. Source: KEP-555.
+#[derive(Clone, Debug)]
+pub struct ApplyPatch {
+    /// The fields that the manager wants, and no others.
+    pub config: Value,
+    /// Takes fields from other managers instead of failing.
+    pub force: bool,
+    /// Paths of keys that were given twice.
+    pub duplicates: Vec<String>,
 }
 
 /// How exactly a revision is meant. Source: the `resourceVersionMatch` query parameter.

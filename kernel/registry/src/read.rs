@@ -11,6 +11,7 @@ use sdk_api::{FieldSelector, LabelSelector, Object, Status};
 use sdk_plugin::{Kind, Served};
 use serde::{Deserialize, Serialize};
 
+use crate::managed::shown_in_scale;
 use crate::options::{ListRequest, RevisionMatch};
 use crate::registry::{Registry, store_status};
 
@@ -72,7 +73,11 @@ impl Registry {
         if part.kind().is_none() {
             return Ok(object.clone());
         }
-        let tree = part.read(&object.document())?;
+        let document = object.document();
+        let mut tree = part.read(&document)?;
+        if let Some(list) = shown_in_scale(&*part, &document) {
+            tree["metadata"]["managedFields"] = list;
+        }
         Ok(Arc::new(Object::new(object.key().clone(), object.revision(), tree.to_string().into())))
     }
 

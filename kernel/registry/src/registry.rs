@@ -78,6 +78,11 @@ impl Registry {
         self.table.borrow().hub(kind)
     }
 
+    /// Whether there is an object of this name now.
+    pub fn exists(&self, kind: &Arc<Kind>, namespace: &str, name: &str) -> bool {
+        self.store.get(&self.key(kind, namespace, name)).is_some()
+    }
+
     /// The stored object in the version that `kind` serves.
     pub(crate) fn present(&self, kind: &Arc<Kind>, stored: &Arc<Object>) -> Arc<Object> {
         presented(kind, &self.hub(kind), stored).map_or_else(|| stored.clone(), Arc::new)

@@ -44,6 +44,10 @@ impl Part for ScalePart {
         *at = wanted.into();
         Ok(())
     }
+
+    fn writes(&self) -> Vec<String> {
+        vec![self.0.spec.trim_start_matches('.').into()]
+    }
 }
 
 /// A selector of either form as a query.

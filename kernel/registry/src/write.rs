@@ -9,9 +9,9 @@ use sdk_schema::Unknown;
 use serde_json::Value;
 
 use crate::document::{meta_text, metadata, remove};
-use crate::options::{Caller, FieldValidation, Input, PatchFormat};
+use crate::options::{ApplyPatch, Caller, FieldValidation, Input, PatchFormat};
 use crate::registry::{Registry, store_status};
-use crate::{admit, document, meta, patch, rules};
+use crate::{admit, document, managed, meta, patch, rules};
 
 /// How many generated names are tried. Source: `maxNameGenerationCreateAttempts`.
 const NAME_TRIES_MAX: usize = 8;
@@ -40,6 +40,18 @@ impl Registry {
         namespace: &str,
         input: Input,
     ) -> Result<Arc<Object>, Status> {
+        self.create_owned(caller, kind, namespace, input, false).await
+    }
+
+    /// Creates an object; `applied` if its managed fields are known already.
+    async fn create_owned(
+        &self,
+        caller: &Caller<'_>,
+        kind: &Arc<Kind>,
+        namespace: &str,
+        input: Input,
+        applied: bool,
+    ) -> Result<Arc<Object>, Status> {
         let mut draft = self.decode(caller, &kind.gvk, &kind.gvk.kind, input)?;
         place_in(&mut draft, kind, namespace)?;
         let revision = meta_text(&draft, "resourceVersion");
@@ -49,6 +61,10 @@ impl Registry {
         let hub = self.to_stored(kind, &mut draft);
         let mut laid = Laid::default();
         hub.strategy.default_in(&mut draft, &mut laid)?;
+        if !applied {
+            self.track(caller, kind, "", None, None, &mut draft);
+            laid.metadata_changed();
+        }
         let generated = meta_text(&draft, "name").is_empty() && !meta_text(&draft, "generateName").is_empty();
         if !generated {
             let stored = self.create_once(caller, kind, &hub, namespace, draft, laid).await?;
@@ -146,11 +162,18 @@ impl Registry {
             patch @ Change::Patch(_) => patch,
         };
         let key = self.key(kind, namespace, name);
+        let applied = matches!(change, Change::Patch(PatchFormat::Apply(_)));
         // Where servers share a store, another one may just have written it.
         self.settle(None).await?;
         for _ in 0..CONFLICT_TRIES_MAX {
             let Some(old) = self.store.get(&key) else {
                 return match change {
+                    Change::Patch(PatchFormat::Apply(ref patch)) if part.is_none() => {
+                        match self.create_by_apply(caller, kind, (namespace, name), patch).await {
+                            Err(status) if status.is_already_exists() && !caller.dry_run => continue,
+                            made => made,
+                        }
+                    }
                     Change::Replace(input) if kind.create_on_update && part.is_none() => {
                         let mut input = input;
                         let given = meta_text(&input.tree, "name").to_owned();
@@ -164,10 +187,13 @@ impl Registry {
                     _ => Err(Status::not_found(&kind.group_resource(), name)),
                 };
             };
-            let asked = self.asked_state(caller, kind, gvk, part.as_deref(), &old, &change)?;
+            let asked = self.asked_state(caller, kind, gvk, (subresource, part.as_deref()), &old, &change)?;
             let based_on =
                 self.check_identity(kind, &asked, &old, matches!(change, Change::Replace(_)), part.is_some())?;
-            match self.update_once(caller, kind, (namespace, name, subresource), part.as_deref(), &old, asked).await {
+            match self
+                .update_once(caller, kind, (namespace, name, subresource), part.as_deref(), &old, (asked, applied))
+                .await
+            {
                 Ok(stored) => {
                     let object = self.present(kind, &stored);
                     let object = if part.is_some() { self.present_part(kind, subresource, &object)? } else { object };
@@ -181,13 +207,38 @@ impl Registry {
         Err(Status::modified(&kind.group_resource(), name))
     }
 
+    /// Creates what an apply does not find.
+    async fn create_by_apply(
+        &self,
+        caller: &Caller<'_>,
+        kind: &Arc<Kind>,
+        (namespace, name): (&str, &str),
+        patch: &ApplyPatch,
+    ) -> Result<Updated, Status> {
+        let made = self.apply(caller, kind, (name, ""), None, None, patch)?;
+        let (given, uid) = (meta_text(&made, "name"), meta_text(&made, "uid"));
+        if given != name {
+            return Err(wrong_name(given, name));
+        }
+        if !uid.is_empty() {
+            let why =
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            return Err(Status::conflict(&kind.group_resource(), name, why));
+        }
+        if !matches!(meta_text(&made, "resourceVersion"), "" | "0") {
+            return Err(Status::modified(&kind.group_resource(), name));
+        }
+        let object = self.create_owned(caller, kind, namespace, made.into(), true).await?;
+        Ok(Updated { object, created: true })
+    }
+
     /// The state that the request asks for, in the version and form in which it travels.
     fn asked_state(
         &self,
         caller: &Caller<'_>,
         kind: &Arc<Kind>,
         gvk: &GroupVersionKind,
-        part: Option<&dyn Part>,
+        (subresource, part): (&str, Option<&dyn Part>),
         old: &Arc<Object>,
         change: &Change,
     ) -> Result<Value, Status> {
@@ -201,6 +252,11 @@ impl Registry {
             None => Value::clone(&shown.document()),
         };
         let after = match format {
+            PatchFormat::Apply(patch) => {
+                let place = (old.name(), subresource);
+                let after = self.apply(caller, kind, place, part, Some(&shown.document()), patch)?;
+                return self.decode(caller, gvk, &gvk.kind, after.into());
+            }
             PatchFormat::Json(operations) => patch::json::apply(before, operations)?,
             PatchFormat::Merge(changes) => patch::merge::apply(before, changes),
             PatchFormat::Strategic(changes) => {
@@ -216,7 +272,9 @@ impl Registry {
         if let Some(schema) = self.schema(gvk) {
             let refused = |of_changes: &str, of_document: &str| match format {
                 PatchFormat::Strategic(changes) => patch::invalid_changes(changes, of_changes),
-                PatchFormat::Json(_) | PatchFormat::Merge(_) => patch::invalid_document(&after, of_document),
+                PatchFormat::Json(_) | PatchFormat::Merge(_) | PatchFormat::Apply(_) => {
+                    patch::invalid_document(&after, of_document)
+                }
             };
             let unknown = sdk_schema::check(&schema, &mut after.clone(), Unknown::Report)
                 .map_err(|error| refused(error.converted(), &error.to_string()))?;
@@ -291,7 +349,7 @@ impl Registry {
         (namespace, name, subresource): (&str, &str, &str),
         part: Option<&dyn Part>,
         old: &Arc<Object>,
-        asked: Value,
+        (asked, applied): (Value, bool),
     ) -> Result<Arc<Object>, Attempt> {
         let hub = self.hub(kind);
         let before: &Value = &old.document();
@@ -300,6 +358,12 @@ impl Registry {
             Some(part) => {
                 let mut whole = Value::clone(before);
                 let mut asked = asked;
+                if applied {
+                    match asked["metadata"].get("managedFields") {
+                        Some(list) => metadata(&mut whole).insert("managedFields".into(), list.clone()),
+                        None => metadata(&mut whole).remove("managedFields"),
+                    };
+                }
                 if part.kind().is_none() {
                     self.to_stored(kind, &mut asked);
                 }
@@ -322,6 +386,10 @@ impl Registry {
         metadata(&mut new).insert("name".into(), name.into());
         meta::keep_system_fields(&mut new, before);
         hub.strategy.default_in(&mut new, &mut laid)?;
+        if !applied {
+            self.track(caller, kind, subresource, part, Some(before), &mut new);
+            laid.metadata_changed();
+        }
 
         let place = (namespace, name, subresource);
         let mut request = admit::request(caller, &hub, Operation::Update, place, new, Some(old.clone()));
@@ -361,7 +429,7 @@ impl Registry {
 
         let new = &mut request.object;
         metadata(new).insert("resourceVersion".into(), meta_text(before, "resourceVersion").into());
-        if *new == *before {
+        if *new == *before || managed::differ_in_times_alone(new, before) {
             return Ok(old.clone());
         }
         if caller.dry_run {

@@ -35,7 +35,13 @@ impl Api {
     }
 
     fn caller(&self) -> Caller<'_> {
-        Caller { user: &self.user, warnings: &self.warnings, dry_run: false, field_validation: FieldValidation::Warn }
+        Caller {
+            user: &self.user,
+            warnings: &self.warnings,
+            dry_run: false,
+            field_validation: FieldValidation::Warn,
+            manager: "tester",
+        }
     }
 
     fn kind(&self, plural: &str) -> Arc<Kind> {

@@ -19,6 +19,11 @@ pub trait Part: Send + Sync + 'static {
     fn read(&self, object: &Value) -> Result<Value, Status>;
     /// Carries what this part may change from `new` (in the form that `read` gives) into `object`, the stored state.
     fn write(&self, object: &mut Value, new: &Value) -> Result<(), Status>;
+    /// The fields of the stored object that `write` changes, such as `spec.replicas`: no others are owned by who applies
+    /// through this part. Empty is any.
+    fn writes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A part that is one or more top-level fields of the object, such as `status`: the object travels whole.
@@ -48,6 +53,12 @@ impl Part for PartOf {
             }
         }
         Ok(())
+    }
+
+    fn writes(&self) -> Vec<String> {
+        let metadata = ["labels", "annotations", "finalizers", "ownerReferences"];
+        let metadata = metadata.iter().filter(|_| self.metadata).map(|field| format!("metadata.{field}"));
+        self.fields.iter().map(|field| (*field).to_owned()).chain(metadata).collect()
     }
 }
 

@@ -12,6 +12,7 @@
 //! ```
 
 mod check;
+pub mod fields;
 mod formats;
 mod node;
 mod openapi;

@@ -43,6 +43,8 @@ pub(crate) struct Facts {
     pub default: Option<Value>,
     /// Custom resources only: unknown fields stay (`x-kubernetes-preserve-unknown-fields`).
     pub preserve_unknown: bool,
+    /// Built-in kinds only: Go writes the field even if it is empty, so that it stands in every object.
+    pub always_stands: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -25,6 +25,10 @@ struct Schema {
     type_: Option<String>,
     format: Option<String>,
     properties: Option<BTreeMap<Box<str>, Schema>>,
+    required: Vec<Box<str>>,
+    /// Said by the parent's `required`.
+    #[serde(skip)]
+    stands: bool,
     items: Option<Box<Schema>>,
     #[serde(rename = "additionalProperties")]
     additional: Option<Additional>,
@@ -128,6 +132,11 @@ impl Builder {
     }
 
     fn add(&mut self, mut schema: Schema) -> NodeId {
+        for name in &schema.required {
+            if let Some(field) = schema.properties.as_mut().and_then(|properties| properties.get_mut(name)) {
+                field.stands = !matches!(field.type_.as_deref(), Some("string" | "integer" | "number" | "boolean"));
+            }
+        }
         let facts = facts(&mut schema);
         let reference = schema.reference.take().or_else(|| schema.all_of.first_mut().and_then(|s| s.reference.take()));
         if let Some(reference) = reference {
@@ -201,6 +210,9 @@ fn facts(schema: &mut Schema) -> Option<Box<Facts>> {
         retain_keys: text.split(',').any(|word| word == "retainKeys"),
         replace: text.split(',').any(|word| word == "replace"),
     });
+    // A struct that is no pointer has an empty default; lists and maps that Go never omits are required.
+    let holds = |value: &Value| value.as_object().is_some_and(serde_json::Map::is_empty);
+    let always_stands = schema.stands || schema.default.as_ref().is_some_and(holds);
     let facts = Facts {
         list_type: schema.list_type.take().and_then(|text| match &*text {
             "atomic" => Some(ListType::Atomic),
@@ -219,6 +231,7 @@ fn facts(schema: &mut Schema) -> Option<Box<Facts>> {
         // Empty defaults only say that Go always writes the field; keeping them would cost more than all other facts.
         default: schema.default.take().filter(|value| !is_empty(value)),
         preserve_unknown: schema.preserve_unknown,
+        always_stands,
     };
     let none = facts.list_type.is_none()
         && facts.map_keys.is_empty()
@@ -226,7 +239,8 @@ fn facts(schema: &mut Schema) -> Option<Box<Facts>> {
         && facts.merge_key.is_none()
         && facts.strategy == Strategy::default()
         && facts.default.is_none()
-        && !facts.preserve_unknown;
+        && !facts.preserve_unknown
+        && !facts.always_stands;
     (!none).then(|| Box::new(facts))
 }
 

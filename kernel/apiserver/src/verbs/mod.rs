@@ -3,6 +3,7 @@
 pub mod backing;
 pub mod connect;
 pub mod forward;
+pub mod manager;
 pub mod network;
 pub mod openapi;
 pub mod paths;
@@ -12,13 +13,14 @@ pub mod watch;
 
 use std::sync::Arc;
 
-use kernel_registry::{Caller, Change, DeleteRequest, Input, ListRequest};
+use kernel_registry::{Caller, Change, DeleteRequest, Input, ListRequest, PatchFormat};
 use sdk_api::{GroupVersionKind, Reason, Status};
 use sdk_plugin::{Call, Kind, Served};
 
 use crate::info::RequestInfo;
 use crate::respond::{Outcome, success};
 use crate::server::ApiServer;
+use crate::steps::authorize;
 
 /// What is to be done.
 pub enum Operation {
@@ -81,6 +83,11 @@ pub async fn run(
         Operation::List(request) => Ok(Outcome::Page(registry.list(kind, namespace, &request).await?)),
         Operation::Create(input) => create(server, caller, info, kind, input).await,
         Operation::Update(change) => {
+            let creates = matches!(&change, Change::Patch(PatchFormat::Apply(_)));
+            if creates && subresource.is_empty() && !registry.exists(kind, namespace, name) {
+                let info = RequestInfo { verb: "create", ..info.clone() };
+                authorize::authorize(server, caller.user, &info).await?;
+            }
             let updated = registry.update(caller, kind, (namespace, name, subresource), change).await?;
             Ok(Outcome::Object { code: if updated.created { 201 } else { 200 }, object: updated.object })
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
-use kernel_registry::{Caller, Change, Input, PatchFormat, Warnings};
+use kernel_registry::{ApplyPatch, Caller, Change, Input, PatchFormat, Warnings};
 use kernel_wire::{ContentType, Identity, Offer, PatchType, accepts_gzip, decode, decode_object, negotiate, protobuf};
 use sdk_api::{GroupVersionKind, Status};
 use sdk_client::Subject;
@@ -16,7 +16,7 @@ use crate::options::{self, Query};
 use crate::respond::{IncludeObject, Wish, respond};
 use crate::server::ApiServer;
 use crate::spine::Arrived;
-use crate::verbs::{self, Operation, body_kind, connect, not_allowed, paths, watch};
+use crate::verbs::{self, Operation, body_kind, connect, manager, not_allowed, paths, watch};
 
 pub fn header<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
@@ -59,8 +59,15 @@ pub async fn run(
     };
     let wish = wish(&arrived, offer)?;
     let field_validation = options::field_validation(Query(&arrived.query), info.verb)?;
+    let user_agent = header(&arrived.headers, &header::USER_AGENT).unwrap_or_default();
+    let manager = match info.verb {
+        "create" | "update" | "patch" => {
+            manager::of_request(Query(&arrived.query), user_agent, options::options_of(info.verb))?
+        }
+        _ => String::new(),
+    };
     let (operation, dry_run) = operation(server, &kind, arrived).await?;
-    let caller = Caller { user, warnings, dry_run, field_validation };
+    let caller = Caller { user, warnings, dry_run, field_validation, manager: &manager };
     let outcome = verbs::run(server, &caller, &info, &kind, operation).await?;
     Ok(respond(&kind, outcome, &wish, server.clock().now()))
 }
@@ -77,7 +84,7 @@ async fn operation(server: &ApiServer, kind: &Kind, arrived: Arrived) -> Result<
         "list" => Operation::List(options::list(query)?),
         "create" => Operation::Create(object(server, &read().await?, content_type, &gvk)?),
         "update" => Operation::Update(Change::Replace(object(server, &read().await?, content_type, &gvk)?)),
-        "patch" => Operation::Update(Change::Patch(patch(read().await?, content_type)?)),
+        "patch" => Operation::Update(Change::Patch(patch(read().await?, content_type, query)?)),
         "delete" | "deletecollection" => {
             let bytes = read().await?;
             let body = delete_options(&bytes, content_type)?;
@@ -115,17 +122,25 @@ fn object(
     Ok(Input { tree: decoded.value, duplicates: decoded.duplicates })
 }
 
-fn patch(bytes: Bytes, content_type: Option<&str>) -> Result<PatchFormat, Status> {
+fn patch(bytes: Bytes, content_type: Option<&str>, query: Query<'_>) -> Result<PatchFormat, Status> {
     let (encoding, kind) = ContentType::of_patch(content_type, true)?;
+    let force = options::force(query, kind == PatchType::Apply)?;
     let tree = || decode(&bytes, encoding).map(|decoded| decoded.value).map_err(|error| error.patch_status());
     match kind {
         PatchType::Json => Ok(PatchFormat::Json(bytes)),
         PatchType::Merge => Ok(PatchFormat::Merge(tree()?)),
         PatchType::StrategicMerge => Ok(PatchFormat::Strategic(tree()?)),
-        PatchType::Apply => Err(Status::unsupported_media_type(
-            "server-side apply (application/apply-patch+yaml) is not supported by this server yet; use client-side apply",
-        )),
+        PatchType::Apply => Ok(PatchFormat::Apply(configuration(&bytes, force)?)),
     }
+}
+
+/// The configuration of an apply: YAML, which JSON is too.
+fn configuration(bytes: &[u8], force: bool) -> Result<ApplyPatch, Status> {
+    let is_json = bytes.trim_ascii_start().starts_with(b"{");
+    let as_json = is_json.then(|| decode(bytes, ContentType::Json).ok()).flatten();
+    let decoded = as_json.map_or_else(|| decode(bytes, ContentType::Yaml), Ok);
+    let decoded = decoded.map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
+    Ok(ApplyPatch { config: decoded.value, force, duplicates: decoded.duplicates })
 }
 
 /// The options in the body of a deletion, if it has one.

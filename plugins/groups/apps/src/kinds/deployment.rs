@@ -55,6 +55,11 @@ impl Part for Status {
         }
         Ok(())
     }
+
+    fn writes(&self) -> Vec<String> {
+        let all = PartOf { fields: &["status"], metadata: true }.writes();
+        all.into_iter().filter(|path| path != "metadata.labels").collect()
+    }
 }
 
 struct DeploymentRules;

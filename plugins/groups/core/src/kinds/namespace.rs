@@ -123,6 +123,10 @@ impl Part for Finalize {
         }
         Ok(())
     }
+
+    fn writes(&self) -> Vec<String> {
+        vec!["spec.finalizers".into()]
+    }
 }
 
 #[cfg(test)]

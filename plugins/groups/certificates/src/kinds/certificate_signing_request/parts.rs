@@ -27,6 +27,11 @@ impl Part for Approval {
         date(object, &before, &self.0);
         Ok(())
     }
+
+    fn writes(&self) -> Vec<String> {
+        let metadata = PartOf { fields: &[], metadata: true }.writes();
+        metadata.into_iter().chain(["status.conditions".into()]).collect()
+    }
 }
 
 /// The signer writes the certificate and other conditions. Verdicts stay as they are; that none comes or goes is for
@@ -46,6 +51,10 @@ impl Part for Signed {
         }
         date(object, &before, &self.0);
         Ok(())
+    }
+
+    fn writes(&self) -> Vec<String> {
+        PartOf { fields: &["status"], metadata: true }.writes()
     }
 }
 

@@ -27,6 +27,10 @@ impl Part for EphemeralContainers {
         carry(&mut object["spec"], &new["spec"], "ephemeralContainers");
         Ok(())
     }
+
+    fn writes(&self) -> Vec<String> {
+        vec!["spec.ephemeralContainers".into()]
+    }
 }
 
 /// Debugging containers are added, never changed or taken away.

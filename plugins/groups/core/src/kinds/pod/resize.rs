@@ -52,6 +52,10 @@ impl Part for Resize {
         carry(&mut object["spec"], &new["spec"], "resources");
         Ok(())
     }
+
+    fn writes(&self) -> Vec<String> {
+        ["containers", "initContainers", "resources"].map(|field| format!("spec.{field}")).into()
+    }
 }
 
 /// A resize changes amounts of CPU and memory, and not the quality-of-service class.

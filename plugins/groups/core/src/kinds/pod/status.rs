@@ -48,6 +48,10 @@ impl Part for StatusPart {
         }
         Ok(())
     }
+
+    fn writes(&self) -> Vec<String> {
+        ["status", "metadata.labels", "metadata.annotations", "metadata.finalizers"].map(Into::into).into()
+    }
 }
 
 fn text_of(value: &Value) -> &str {

@@ -50,6 +50,10 @@ impl Part for Given {
         status::drop_deallocated(object, &old);
         Ok(())
     }
+
+    fn writes(&self) -> Vec<String> {
+        PartOf { fields: &["status"], metadata: true }.writes()
+    }
 }
 
 struct ResourceClaimStrategy;
