@@ -55,13 +55,23 @@ async fn run(name: &str, kubectl: &Path) -> Result<()> {
 /// What everybody does daily works with every kubectl that this machine has.
 #[tokio::test(flavor = "multi_thread")]
 async fn core_with_every_kubectl() -> Result<()> {
+    with_every_kubectl("core").await
+}
+
+/// The client's half of server-side apply, the migration above all, is in kubectl and changed from version to version.
+#[tokio::test(flavor = "multi_thread")]
+async fn server_side_with_every_kubectl() -> Result<()> {
+    with_every_kubectl("server_side").await
+}
+
+async fn with_every_kubectl(name: &'static str) -> Result<()> {
     let mut waiting = kubectl::all();
     assert!(!waiting.is_empty(), "there is no kubectl on the path");
     let mut running = JoinSet::new();
     loop {
         while running.len() < CLUSTERS_AT_A_TIME_MAX {
             let Some((version, kubectl)) = waiting.pop() else { break };
-            running.spawn(async move { run("core", &kubectl).await.with_context(|| format!("kubectl {version}")) });
+            running.spawn(async move { run(name, &kubectl).await.with_context(|| format!("kubectl {version}")) });
         }
         match running.join_next().await {
             Some(held) => held??,
@@ -156,6 +166,6 @@ fn every_transcript_is_run() {
         .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".txt")?.to_owned()))
         .filter(|name| !name.starts_with("real_"))
         .collect();
-    let run: BTreeSet<String> = NAMES.iter().chain(&["core"]).map(|name| (*name).to_owned()).collect();
+    let run: BTreeSet<String> = NAMES.iter().chain(&["core", "server_side"]).map(|name| (*name).to_owned()).collect();
     assert_eq!(files, run);
 }

@@ -123,6 +123,7 @@ fn comparisons_tell_added_modified_and_removed() {
             json!({"f:whole": {}}),
             none.clone(),
         ),
+        ("a null for nothing", json!({}), json!({"map": null}), none.clone(), none.clone(), none.clone()),
         (
             "duplicates count as one",
             json!({"set": ["a", "a"]}),
