@@ -84,14 +84,14 @@ fn fields(version: &Value) -> Vec<Field> {
     let field = |field: &Value| {
         let path = text(field, "jsonPath").to_owned();
         let parsed = JsonPath::parse(&path).ok()?;
-        let value = move |object: &Value| -> Cow<'_, str> {
-            match parsed.find(object).first() {
+        Some(Field {
+            name: path.trim_start_matches('.').to_owned().into(),
+            value: Arc::new(move |object| match parsed.find(object).first() {
                 None | Some(Value::Null) => "".into(),
                 Some(Value::String(text)) => text.clone().into(),
                 Some(other) => other.to_string().into(),
-            }
-        };
-        Some(Field { name: path.trim_start_matches('.').to_owned().into(), value: Arc::new(value) })
+            }),
+        })
     };
     given.filter_map(field).collect()
 }
