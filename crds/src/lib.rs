@@ -1,10 +1,14 @@
 //! `apiextensions.k8s.io`: kinds that users define. A definition becomes rows of the kind table, like any other kind's.
 
 mod custom;
+mod establish;
 mod json_path;
 pub mod kinds;
 pub mod schema;
+mod source;
 mod versions;
+
+use std::sync::Arc;
 
 use sdk_plugin::{Plugin, Tables};
 
@@ -22,6 +26,9 @@ impl Plugin for Crds {
 
     fn register(&self, tables: &mut Tables) {
         tables.kind(kinds::custom_resource_definition::kind());
+        let definitions = Arc::new(source::Definitions::default());
+        tables.kind_source(definitions.clone());
+        tables.agent(definitions);
     }
 }
 

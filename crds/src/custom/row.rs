@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use sdk_api::{GroupResource, GroupVersionKind, Scope};
-use sdk_plugin::kind::Field;
+use sdk_plugin::kind::{Field, ReadField};
 use sdk_plugin::{Kind, PartOf, StoredAs};
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ fn strategy(definition: &Value, version: &Value) -> Custom {
         gvk: GroupVersionKind::new(text(spec, "group"), text(version, "name"), text(names, "kind")),
         resource: GroupResource::new(text(spec, "group"), text(names, "plural")),
         // Validation has read it already; what cannot be read any more keeps its documents as they are.
-        schema: Arc::new(Schema::parse(schema).unwrap_or_else(|_| Schema { preserve_unknown: Some(true), ..Schema::default() })),
+        schema: Arc::new(Schema::parse(schema).unwrap_or_else(|_| Schema::anything())),
         scale: Scale::of(&version["subresources"]["scale"]),
         is_terminating: definition["metadata"]["deletionTimestamp"].is_string(),
     }
@@ -84,14 +84,12 @@ fn fields(version: &Value) -> Vec<Field> {
     let field = |field: &Value| {
         let path = text(field, "jsonPath").to_owned();
         let parsed = JsonPath::parse(&path).ok()?;
-        Some(Field {
-            name: path.trim_start_matches('.').to_owned().into(),
-            value: Arc::new(move |object| match parsed.find(object).first() {
-                None | Some(Value::Null) => "".into(),
-                Some(Value::String(text)) => text.clone().into(),
-                Some(other) => other.to_string().into(),
-            }),
-        })
+        let value: Arc<ReadField> = Arc::new(move |object| match parsed.find(object).first() {
+            None | Some(Value::Null) => "".into(),
+            Some(Value::String(text)) => text.as_str().into(),
+            Some(other) => other.to_string().into(),
+        });
+        Some(Field { name: path.trim_start_matches('.').to_owned().into(), value })
     };
     given.filter_map(field).collect()
 }

@@ -1,10 +1,15 @@
 //! `CustomResourceDefinition`: what users say of a kind of their own.
 
 use sdk_api::k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceConversion, CustomResourceDefinition, CustomResourceDefinitionSpec, CustomResourceDefinitionStatus,
+    CustomResourceConversion, CustomResourceDefinition, CustomResourceDefinitionStatus,
 };
-use sdk_api::{Timestamp, Violations, checks, names};
+use sdk_api::{Timestamp, Violations};
 use sdk_plugin::{Column, Kind, Strategy};
+use serde_json::Value;
+
+use super::validate;
+use crate::establish::FINALIZER;
+use crate::schema::Schema;
 
 const COLUMNS: &[Column] = &[Column::NAME, Column::path("Created At", ".metadata.creationTimestamp").typed("date")];
 
@@ -46,39 +51,41 @@ impl Strategy for DefinitionStrategy {
     }
 
     fn validate(&self, new: &CustomResourceDefinition, old: Option<&CustomResourceDefinition>) -> Violations {
-        let mut found = Violations::default();
-        let spec = &new.spec;
-        let name = new.metadata.name.as_deref().unwrap_or_default();
-        let wanted = format!("{}.{}", spec.names.plural, spec.group);
-        if name != wanted {
-            found.invalid("metadata.name", name, "must be spec.names.plural+\".\"+spec.group");
-        }
-        if spec.group.is_empty() {
-            found.required("spec.group", "");
-        } else {
-            for problem in names::dns1123_subdomain(&spec.group) {
-                found.invalid("spec.group", spec.group.as_str(), problem);
-            }
-            if !spec.group.contains('.') {
-                found.invalid("spec.group", spec.group.as_str(), "should be a domain with at least one dot");
-            }
-        }
-        match spec.scope.as_str() {
-            "" => found.required("spec.scope", ""),
-            "Namespaced" | "Cluster" => {}
-            other => found.not_supported("spec.scope", other, &["Cluster", "Namespaced"]),
-        }
-        validate_names(&mut found, spec);
-        validate_versions(&mut found, spec);
-        if let Some(old) = old {
-            // Objects of the kind may be stored under these already.
-            checks::unchanged(&mut found, "spec.group", &spec.group, &old.spec.group);
-            checks::unchanged(&mut found, "spec.scope", &spec.scope, &old.spec.scope);
-            checks::unchanged(&mut found, "spec.names.kind", &spec.names.kind, &old.spec.names.kind);
-            checks::unchanged(&mut found, "spec.names.plural", &spec.names.plural, &old.spec.names.plural);
-        }
-        found
+        validate::definition(&tree(new), old.map(tree).as_ref())
     }
+
+    fn validate_status(&self, new: &CustomResourceDefinition, _old: &CustomResourceDefinition) -> Violations {
+        validate::status(&tree(new))
+    }
+
+    fn warnings(&self, new: &CustomResourceDefinition) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (at, version) in new.spec.versions.iter().enumerate() {
+            let document = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
+            let schema = document.and_then(|document| Schema::parse(&serde_json::to_value(document).ok()?).ok());
+            let path = format!("spec.versions[{at}].schema.openAPIV3Schema");
+            if let Some(schema) = schema {
+                schema.walk(&path, &mut |path, schema| {
+                    if !schema.rules.is_empty() {
+                        warnings.push(format!("{path}.x-kubernetes-validations: rules are kept, but not evaluated by this server yet"));
+                    }
+                });
+            }
+        }
+        warnings
+    }
+
+    /// A definition stays until its objects are gone.
+    fn begin_deletion(&self, definition: &mut CustomResourceDefinition) {
+        let finalizers = definition.metadata.finalizers.get_or_insert_default();
+        if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+            finalizers.push(FINALIZER.into());
+        }
+    }
+}
+
+fn tree(definition: &CustomResourceDefinition) -> Value {
+    serde_json::to_value(definition).expect("API types encode as JSON")
 }
 
 /// Remembers in which versions objects may be stored.
@@ -91,55 +98,9 @@ fn note_stored_version(definition: &mut CustomResourceDefinition) {
     }
 }
 
-fn validate_names(found: &mut Violations, spec: &CustomResourceDefinitionSpec) {
-    let given = &spec.names;
-    let mut label = |field: String, text: &str| {
-        for problem in names::dns1035_label(text) {
-            found.invalid(&field, text, problem);
-        }
-    };
-    label("spec.names.plural".into(), &given.plural);
-    label("spec.names.kind".into(), &given.kind.to_lowercase());
-    if let Some(singular) = &given.singular {
-        label("spec.names.singular".into(), singular);
-    }
-    if let Some(list) = &given.list_kind {
-        label("spec.names.listKind".into(), &list.to_lowercase());
-    }
-    for (list, words) in [("shortNames", &given.short_names), ("categories", &given.categories)] {
-        for (at, word) in words.iter().flatten().enumerate() {
-            label(format!("spec.names.{list}[{at}]"), word);
-        }
-    }
-    if given.list_kind.as_deref() == Some(&given.kind) && !given.kind.is_empty() {
-        found.invalid("spec.names.listKind", given.kind.as_str(), "kind and listKind may not be the same");
-    }
-}
-
-fn validate_versions(found: &mut Violations, spec: &CustomResourceDefinitionSpec) {
-    let mut seen = Vec::new();
-    for (at, version) in spec.versions.iter().enumerate() {
-        let field = format!("spec.versions[{at}]");
-        for problem in names::dns1035_label(&version.name) {
-            found.invalid(format!("{field}.name"), version.name.as_str(), problem);
-        }
-        if seen.contains(&version.name.as_str()) {
-            found.invalid("spec.versions", version.name.as_str(), "must contain unique version names");
-        }
-        seen.push(&version.name);
-        if version.schema.as_ref().is_none_or(|schema| schema.open_api_v3_schema.is_none()) {
-            found.required(format!("{field}.schema.openAPIV3Schema"), "schemas are required");
-        }
-    }
-    if spec.versions.iter().filter(|version| version.storage).count() != 1 {
-        let value = serde_json::json!(seen);
-        found.invalid("spec.versions", value, "must have exactly one version marked as storage version");
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -185,15 +146,51 @@ mod tests {
                 vec!["spec.versions"],
             ),
             (
+                "more of a version",
+                json!({"versions": [{"name": "v1", "served": true, "storage": true,
+                    "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "properties": {
+                        "a": {"type": "string"}, "o": {"type": "object"}}}}}},
+                    "selectableFields": [{"jsonPath": ".spec.a"}, {"jsonPath": ".spec.a"}, {"jsonPath": ".spec.o"},
+                        {"jsonPath": ".metadata.name"}, {"jsonPath": ".spec.z"}, {"jsonPath": ".spec.a[0]"}, {}],
+                    "additionalPrinterColumns": [{"name": "A", "type": "text", "jsonPath": "spec.a"},
+                        {"type": "string", "format": "x", "jsonPath": ".spec.a"}],
+                    "subresources": {"scale": {"specReplicasPath": ".status.n", "statusReplicasPath": ""}}}]}),
+                vec![
+                    "spec.versions[0].subresources.scale.specReplicasPath",
+                    "spec.versions[0].subresources.scale.statusReplicasPath",
+                    "spec.versions[0].additionalPrinterColumns[0].type",
+                    "spec.versions[0].additionalPrinterColumns[0].jsonPath",
+                    "spec.versions[0].additionalPrinterColumns[1].name",
+                    "spec.versions[0].additionalPrinterColumns[1].format",
+                    "spec.versions[0].selectableFields[1].jsonPath",
+                    "spec.versions[0].selectableFields[2].jsonPath",
+                    "spec.versions[0].selectableFields[3].jsonPath",
+                    "spec.versions[0].selectableFields[4].jsonPath",
+                    "spec.versions[0].selectableFields[5].jsonPath",
+                    "spec.versions[0].selectableFields[6].jsonPath",
+                ],
+            ),
+            ("unknown fields everywhere", json!({"preserveUnknownFields": true}), vec!["spec.preserveUnknownFields"]),
+            ("a webhook", json!({"conversion": {"strategy": "Webhook"}}), vec!["spec.conversion.webhook.clientConfig"]),
+            ("another conversion", json!({"conversion": {"strategy": "Magic"}}), vec!["spec.conversion.strategy"]),
+            (
+                "a group of Kubernetes",
+                json!({"group": "x.k8s.io"}),
+                vec!["metadata.name", "metadata.annotations[api-approved.kubernetes.io]"],
+            ),
+            (
                 "no schema",
                 json!({"versions": [{"name": "v1", "served": true, "storage": true}]}),
                 vec!["spec.versions[0].schema.openAPIV3Schema"],
             ),
         ] {
-            assert_eq!(DefinitionStrategy.validate(&definition(changes), None).fields(), wrong, "{case}");
+            let found = DefinitionStrategy.validate(&definition(changes), None);
+            assert_eq!(found.fields(), wrong, "{case}: {}", found.summary());
         }
         let other = definition(json!({"scope": "Cluster"}));
-        let found = DefinitionStrategy.validate(&other, Some(&definition(json!({}))));
-        assert_eq!(found.fields(), ["spec.scope"]);
+        let mut old = definition(json!({}));
+        assert!(DefinitionStrategy.validate(&other, Some(&old)).is_empty(), "not established yet");
+        old.status = serde_json::from_value(json!({"conditions": [{"type": "Established", "status": "True"}]})).unwrap();
+        assert_eq!(DefinitionStrategy.validate(&other, Some(&old)).fields(), ["spec.scope"]);
     }
 }

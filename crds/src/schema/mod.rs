@@ -106,6 +106,11 @@ impl Schema {
         Self::deserialize(document)
     }
 
+    /// What keeps every document as it is.
+    pub fn anything() -> Self {
+        Self { preserve_unknown: Some(true), ..Self::default() }
+    }
+
     /// The schema of a list's items.
     pub fn items(&self) -> Option<&Schema> {
         match &self.items {

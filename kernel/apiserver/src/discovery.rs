@@ -6,6 +6,7 @@ use kernel_registry::KindTable;
 use sdk_api::{GroupVersionKind, Scope};
 use sdk_plugin::{Connect, Kind, Served};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha512};
 
 /// Groups in the order in which clients resolve names that several have. Source: `groupPriorityMinimum` of the API
 /// services. Groups not named here follow in the order of their names.
@@ -61,6 +62,8 @@ pub(crate) fn subresource_of(kind: &Kind, name: &str, served: &Served) -> (Vec<&
 pub struct Discovery {
     aggregated_core: Value,
     aggregated: Value,
+    /// Of the two above; they change with what they say.
+    digests: [String; 2],
     groups: Value,
     group: BTreeMap<String, Value>,
     resources: BTreeMap<(String, String), Value>,
@@ -99,9 +102,11 @@ impl Discovery {
         let items = |core: bool| -> Vec<Value> {
             aggregated.iter().filter(|(group, _)| group.is_empty() == core).map(|(_, value)| value.clone()).collect()
         };
+        let [aggregated_core, aggregated] = [true, false].map(|core| json!({"metadata": {}, "items": items(core)}));
         Self {
-            aggregated_core: json!({"metadata": {}, "items": items(true)}),
-            aggregated: json!({"metadata": {}, "items": items(false)}),
+            digests: [digest(&aggregated_core), digest(&aggregated)],
+            aggregated_core,
+            aggregated,
             groups: json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}),
             group: group_documents,
             resources,
@@ -125,6 +130,11 @@ impl Discovery {
         with_type("APIGroupDiscoveryList", &format!("apidiscovery.k8s.io/{version}"), list.clone())
     }
 
+    /// The entity tag of an aggregated document. Source: KEP-3352.
+    pub fn etag(&self, core: bool) -> String {
+        format!("\"{}\"", self.digests[usize::from(!core)])
+    }
+
     /// `/apis/GROUP`
     pub fn group(&self, group: &str) -> Option<Value> {
         self.group.get(group).cloned()
@@ -138,6 +148,12 @@ impl Discovery {
     pub fn group_versions(&self) -> impl Iterator<Item = &(String, String)> {
         self.resources.keys()
     }
+}
+
+/// SHA-512 in upper-case hexadecimal digits, as upstream's tags are.
+fn digest(document: &Value) -> String {
+    let hash = Sha512::digest(document.to_string());
+    hash.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 fn with_type(kind: &str, api_version: &str, mut document: Value) -> Value {

@@ -58,13 +58,13 @@ pub fn keep_system_fields(new: &mut Value, old: &Value) {
     }
 }
 
-/// Counts a generation if anything but metadata and status changed.
-pub fn count_generation(new: &mut Value, old: &Value) {
+/// Counts a generation if anything but the metadata changed, and the status where it is a part of its own.
+pub fn count_generation(new: &mut Value, old: &Value, but_status: bool) {
     let changed = {
         let parts = |document: &Value| -> BTreeMap<String, Value> {
             let fields = document.as_object().into_iter().flatten();
             fields
-                .filter(|(name, value)| !matches!(name.as_str(), "metadata" | "status") && !value.is_null())
+                .filter(|(name, value)| *name != "metadata" && !(but_status && *name == "status") && !value.is_null())
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect()
         };
@@ -261,7 +261,7 @@ mod tests {
             (json!({"metadata": {"generation": 2}, "spec": {"a": 2}}), 3),
         ] {
             let mut new = new;
-            count_generation(&mut new, &old);
+            count_generation(&mut new, &old, true);
             assert_eq!(new["metadata"]["generation"], generation);
         }
     }

@@ -88,6 +88,12 @@ impl Registry {
         presented(kind, &self.hub(kind), stored).map_or_else(|| stored.clone(), Arc::new)
     }
 
+    /// The stored object as its row reads it today, still in the version in which it is stored.
+    pub(crate) fn fresh(&self, kind: &Arc<Kind>, stored: Arc<Object>) -> Arc<Object> {
+        let hub = self.hub(kind);
+        presented(&hub, &hub, &stored).map_or(stored, Arc::new)
+    }
+
     /// A random uid, version 4. Source: RFC 9562 section 5.4.
     pub fn new_uid(&self) -> String {
         let bytes: [u8; 16] = rand::Rng::random(&mut *self.rng.lock().expect("no one panics while drawing"));

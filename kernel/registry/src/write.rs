@@ -52,7 +52,7 @@ impl Registry {
         input: Input,
         applied: bool,
     ) -> Result<Arc<Object>, Status> {
-        let mut draft = self.decode(caller, &kind.gvk, &kind.gvk.kind, input)?;
+        let mut draft = self.decode_as(caller, Some(kind), &kind.gvk, &kind.gvk.kind, input)?;
         place_in(&mut draft, kind, namespace)?;
         let revision = meta_text(&draft, "resourceVersion");
         if !revision.is_empty() && revision != "0" {
@@ -110,7 +110,7 @@ impl Registry {
         place_in(new, hub, namespace)?;
         meta::fill_new(new, hub, &self.new_uid(), now);
         laid.metadata_changed();
-        if hub.subresource("status").is_some() && !hub.status_on_create && remove(new, "status") {
+        if kind.subresource("status").is_some() && !hub.status_on_create && remove(new, "status") {
             laid.changed();
         }
         hub.strategy.prepare_create_in(new, now, &mut laid)?;
@@ -158,7 +158,10 @@ impl Registry {
         let gvk = travels.as_ref().unwrap_or(&kind.gvk);
         // A replacement is decoded once; a patch is applied anew to each state it meets.
         let change = match change {
-            Change::Replace(input) => Change::Replace(self.decode(caller, gvk, &gvk.kind, input)?.into()),
+            Change::Replace(input) => {
+                let row = travels.is_none().then_some(&**kind);
+                Change::Replace(self.decode_as(caller, row, gvk, &gvk.kind, input)?.into())
+            }
             patch @ Change::Patch(_) => patch,
         };
         let key = self.key(kind, namespace, name);
@@ -187,13 +190,12 @@ impl Registry {
                     _ => Err(Status::not_found(&kind.group_resource(), name)),
                 };
             };
+            let (stored, old) = (old.clone(), self.fresh(kind, old));
             let asked = self.asked_state(caller, kind, gvk, (subresource, part.as_deref()), &old, &change)?;
             let based_on =
                 self.check_identity(kind, &asked, &old, matches!(change, Change::Replace(_)), part.is_some())?;
-            match self
-                .update_once(caller, kind, (namespace, name, subresource), part.as_deref(), &old, (asked, applied))
-                .await
-            {
+            let (place, asked) = ((namespace, name, subresource), (asked, applied));
+            match self.update_once(caller, kind, place, part.as_deref(), (&stored, &old), asked).await {
                 Ok(stored) => {
                     let object = self.present(kind, &stored);
                     let object = if part.is_some() { self.present_part(kind, subresource, &object)? } else { object };
@@ -260,7 +262,8 @@ impl Registry {
             PatchFormat::Json(operations) => patch::json::apply(before, operations)?,
             PatchFormat::Merge(changes) => patch::merge::apply(before, changes),
             PatchFormat::Strategic(changes) => {
-                let schema = self.schema(gvk).ok_or_else(|| {
+                let builtin = (kind.schema.is_none() || part.is_some_and(|part| part.kind().is_some())).then(|| self.schema(gvk));
+                let schema = builtin.flatten().ok_or_else(|| {
                     Status::unsupported_media_type(
                         "strategic merge patch is not supported for this kind; use a merge patch",
                     )
@@ -269,22 +272,31 @@ impl Registry {
             }
         };
         // Types are checked before decoding proper, since a patch's result is refused as invalid, not as malformed.
-        if let Some(schema) = self.schema(gvk) {
-            let refused = |of_changes: &str, of_document: &str| match format {
-                PatchFormat::Strategic(changes) => patch::invalid_changes(changes, of_changes),
-                PatchFormat::Json(_) | PatchFormat::Merge(_) | PatchFormat::Apply(_) => {
-                    patch::invalid_document(&after, of_document)
+        let row = part.is_none_or(|part| part.kind().is_none()).then_some(&**kind);
+        let refused = |of_changes: &str, of_document: &str| match format {
+            PatchFormat::Strategic(changes) => patch::invalid_changes(changes, of_changes),
+            PatchFormat::Json(_) | PatchFormat::Merge(_) | PatchFormat::Apply(_) => {
+                patch::invalid_document(&after, of_document)
+            }
+        };
+        let unknown: Option<Vec<String>> = match row.and_then(|row| row.strategy.decode(&mut after.clone())) {
+            Some(decoded) => Some(decoded.map_err(|status| refused(&status.message, &status.message))?),
+            None => match self.schema(gvk) {
+                None => None,
+                Some(schema) => {
+                    let unknown = sdk_schema::check(&schema, &mut after.clone(), Unknown::Report)
+                        .map_err(|error| refused(error.converted(), &error.to_string()))?;
+                    Some(unknown.iter().map(ToString::to_string).collect())
                 }
-            };
-            let unknown = sdk_schema::check(&schema, &mut after.clone(), Unknown::Report)
-                .map_err(|error| refused(error.converted(), &error.to_string()))?;
-            if caller.field_validation == FieldValidation::Strict && !unknown.is_empty() {
-                let fields: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+            },
+        };
+        if let Some(fields) = unknown {
+            if caller.field_validation == FieldValidation::Strict && !fields.is_empty() {
                 let words = format!("strict decoding error: {}", fields.join(", "));
                 return Err(refused(&words, &words));
             }
         }
-        self.decode(caller, gvk, &gvk.kind, after.into())
+        self.decode_as(caller, row, gvk, &gvk.kind, after.into())
     }
 
     /// Checks uid, name and revision of the asked state against the stored one. Gives the revision it is based on.
@@ -348,7 +360,7 @@ impl Registry {
         kind: &Arc<Kind>,
         (namespace, name, subresource): (&str, &str, &str),
         part: Option<&dyn Part>,
-        old: &Arc<Object>,
+        (stored, old): (&Arc<Object>, &Arc<Object>),
         (asked, applied): (Value, bool),
     ) -> Result<Arc<Object>, Attempt> {
         let hub = self.hub(kind);
@@ -373,7 +385,7 @@ impl Registry {
             None => {
                 let mut whole = asked;
                 self.to_stored(kind, &mut whole);
-                if hub.subresource("status").is_some() {
+                if kind.subresource("status").is_some() {
                     match before.get("status") {
                         Some(status) => whole["status"] = status.clone(),
                         None => drop(remove(&mut whole, "status")),
@@ -407,7 +419,7 @@ impl Registry {
             hub.strategy.prepare_update_in(new, before, now, &mut laid)?;
         }
         if hub.generation && subresource != "status" {
-            meta::count_generation(new, before);
+            meta::count_generation(new, before, kind.subresource("status").is_some());
             laid.metadata_changed();
         }
         let guard = match part {
@@ -417,9 +429,8 @@ impl Registry {
         let mut found = meta::validate(new, &hub);
         found.extend(meta::validate_update(new, before));
         found.extend(match subresource {
-            "status" => hub.strategy.validate_status(new, before)?,
             "" => rules::judge(kind, &hub, new, Some(before), &mut laid)?,
-            part => hub.strategy.validate_part(part, new, before)?,
+            part => rules::judge_part(kind, &hub, part, new, before)?,
         });
         refuse(kind, name, &found)?;
         if part.is_none() {
@@ -429,7 +440,9 @@ impl Registry {
 
         let new = &mut request.object;
         metadata(new).insert("resourceVersion".into(), meta_text(before, "resourceVersion").into());
-        if *new == *before || managed::differ_in_times_alone(new, before) {
+        // What was refreshed on the way is written, even if nobody asked for more.
+        let is_same = *new == *before || managed::differ_in_times_alone(new, before);
+        if is_same && Arc::ptr_eq(stored, old) {
             return Ok(old.clone());
         }
         if caller.dry_run {
@@ -531,6 +544,18 @@ impl Registry {
         expected: &str,
         input: Input,
     ) -> Result<Value, Status> {
+        self.decode_as(caller, None, gvk, expected, input)
+    }
+
+    /// The same for the document of a row, which may have a way of its own.
+    fn decode_as(
+        &self,
+        caller: &Caller<'_>,
+        row: Option<&Kind>,
+        gvk: &GroupVersionKind,
+        expected: &str,
+        input: Input,
+    ) -> Result<Value, Status> {
         let Input { mut tree, duplicates } = input;
         if !tree.is_object() {
             return Err(Status::bad_request(format!("the body is not an object, a {expected} was expected")));
@@ -551,10 +576,17 @@ impl Registry {
         }
         tree["kind"] = gvk.kind.as_str().into();
         tree["apiVersion"] = wanted.into();
-        let Some(schema) = self.schema(gvk) else { return Ok(tree) };
-        let report = if caller.field_validation == FieldValidation::Ignore { Unknown::Ignore } else { Unknown::Report };
-        let unknown = sdk_schema::check(&schema, &mut tree, report).map_err(|error| error.status(gvk, expected))?;
-        let mut complaints: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+        let mut complaints = match row.and_then(|row| row.strategy.decode(&mut tree)) {
+            Some(decoded) => decoded?,
+            None => {
+                let Some(schema) = self.schema(gvk) else { return Ok(tree) };
+                let ignore = caller.field_validation == FieldValidation::Ignore;
+                let report = if ignore { Unknown::Ignore } else { Unknown::Report };
+                let unknown =
+                    sdk_schema::check(&schema, &mut tree, report).map_err(|error| error.status(gvk, expected))?;
+                unknown.iter().map(ToString::to_string).collect()
+            }
+        };
         complaints.extend(duplicates);
         match caller.field_validation {
             FieldValidation::Ignore => {}

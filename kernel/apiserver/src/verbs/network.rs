@@ -84,7 +84,10 @@ async fn operation(server: &ApiServer, kind: &Kind, arrived: Arrived) -> Result<
         "list" => Operation::List(options::list(query)?),
         "create" => Operation::Create(object(server, &read().await?, content_type, &gvk)?),
         "update" => Operation::Update(Change::Replace(object(server, &read().await?, content_type, &gvk)?)),
-        "patch" => Operation::Update(Change::Patch(patch(read().await?, content_type, query)?)),
+        "patch" => {
+            let strategic = protobuf::speaks(&kind.gvk);
+            Operation::Update(Change::Patch(patch(read().await?, content_type, query, strategic)?))
+        }
         "delete" | "deletecollection" => {
             let bytes = read().await?;
             let body = delete_options(&bytes, content_type)?;
@@ -122,8 +125,8 @@ fn object(
     Ok(Input { tree: decoded.value, duplicates: decoded.duplicates })
 }
 
-fn patch(bytes: Bytes, content_type: Option<&str>, query: Query<'_>) -> Result<PatchFormat, Status> {
-    let (encoding, kind) = ContentType::of_patch(content_type, true)?;
+fn patch(bytes: Bytes, content_type: Option<&str>, query: Query<'_>, strategic: bool) -> Result<PatchFormat, Status> {
+    let (encoding, kind) = ContentType::of_patch(content_type, strategic)?;
     let force = options::force(query, kind == PatchType::Apply)?;
     let tree = || decode(&bytes, encoding).map(|decoded| decoded.value).map_err(|error| error.patch_status());
     match kind {

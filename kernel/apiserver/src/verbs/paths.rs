@@ -73,16 +73,25 @@ fn discovery(server: &ApiServer, arrived: &Arrived, core: bool) -> Result<Respon
         media_type,
         ..wish(arrived, &Offer::PLAIN).unwrap_or(Wish { media_type, gzip: false, include: Default::default() })
     };
+    let published = server.published();
+    let discovery = published.discovery();
+    let etag = media_type.transform.is_some().then(|| discovery.etag(core));
+    if etag.as_deref().is_some_and(|etag| header(&arrived.headers, &header::IF_NONE_MATCH) == Some(etag)) {
+        return Ok(text(304, "application/json", ""));
+    }
     let document = match media_type.transform {
-        Some(transform) => server.published().discovery().aggregated(core, transform.version),
+        Some(transform) => discovery.aggregated(core, transform.version),
         None if core => {
             let host = header(&arrived.headers, &header::HOST).unwrap_or_default();
-            server.published().discovery().core(host)
+            discovery.core(host)
         }
-        None => server.published().discovery().groups(),
+        None => discovery.groups(),
     };
     let mut response = answer(200, document.to_string().into(), &wish);
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
     Ok(response)
 }
 
