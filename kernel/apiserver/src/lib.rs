@@ -12,6 +12,7 @@ mod options;
 mod respond;
 mod server;
 mod spine;
+mod stall;
 mod steps;
 mod verbs;
 

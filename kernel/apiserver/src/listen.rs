@@ -10,8 +10,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use crate::server::ApiServer;
 use crate::spine::{Peer, serve};
@@ -21,6 +23,17 @@ use crate::spine::{Peer, serve};
 const STREAMS_MAX: u32 = 2_000;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// What a stream may hold that its client does not take: a watcher that does not read costs this and no more.
+const STREAM_SEND_BYTES: usize = 128 << 10;
+/// All headers of a request together: tokens are large, more than this is none. The answer beyond is 431.
+const HEADERS_BYTES_MAX: u32 = 64 << 10;
+/// What an HTTP/1.1 connection buffers: a request's head must fit, and what the client does not take.
+const HTTP1_BYTES_MAX: usize = 128 << 10;
+/// How many streams a client may open and reset before they are looked at. Source: CVE-2023-44487, rapid reset.
+const RESET_STREAMS_MAX: usize = 100;
+/// A peer that has vanished is found out by the system, which wakes nobody here: after 60 seconds of silence it asks
+/// every 15, and gives up after 6 questions.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 6);
 /// How long a client may take for its TLS handshake and its headers.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a stopping server waits for requests in work.
@@ -98,24 +111,41 @@ async fn connection(
     watcher: hyper_util::server::graceful::Watcher,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     tcp.set_nodelay(true)?;
+    keep_alive(&tcp)?;
     let tls = tokio::select! {
         tls = acceptor.accept(tcp) => tls?,
         () = server.clock().sleep(HANDSHAKE_TIMEOUT) => return Err("the TLS handshake took too long".into()),
     };
     let certificate = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|der| der.to_vec());
-    let peer = Arc::new(Peer::new(address, certificate));
+    let closing = CancellationToken::new();
+    let peer = Arc::new(Peer::new(address, certificate, closing.clone()));
     let service = service_fn(move |request| {
         let (server, peer) = (server.clone(), peer.clone());
         async move { Ok::<_, Infallible>(serve(server, request, peer).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT).max_buf_size(HTTP1_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(STREAM_SEND_BYTES)
+        .max_header_list_size(HEADERS_BYTES_MAX)
+        .max_pending_accept_reset_streams(RESET_STREAMS_MAX);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(tls), service).into_owned();
-    watcher.watch(connection).await
+    tokio::select! {
+        ended = watcher.watch(connection) => ended,
+        () = closing.cancelled() => Err("a watcher did not read".into()),
+    }
+}
+
+fn keep_alive(tcp: &TcpStream) -> io::Result<()> {
+    let (idle, interval, count) = KEEPALIVE;
+    sockopt::set_socket_keepalive(tcp, true)?;
+    sockopt::set_tcp_keepidle(tcp, idle)?;
+    sockopt::set_tcp_keepintvl(tcp, interval)?;
+    sockopt::set_tcp_keepcnt(tcp, count)?;
+    Ok(())
 }

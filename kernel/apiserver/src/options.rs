@@ -1,5 +1,7 @@
 //! Query parameters as the registry wants them.
 
+use std::time::Duration;
+
 use kernel_registry::{DeleteRequest, FieldValidation, ListRequest, RevisionMatch, WatchRequest};
 use sdk_api::{Cause, Details, FieldSelector, LabelSelector, Reason, Status};
 use sdk_client::Propagation;
@@ -163,6 +165,40 @@ pub fn watch(query: Query<'_>) -> Result<(WatchRequest, bool), Status> {
     Ok((request, query.flag("allowWatchBookmarks")))
 }
 
+/// How long a request may take: what it says itself, and no longer than `max`. Source: `WithRequestDeadline`.
+pub fn timeout(query: Query<'_>, max: Duration) -> Result<Duration, Status> {
+    let text = query.get("timeout");
+    if text.is_empty() {
+        return Ok(max);
+    }
+    let wrong = |why: &str| Status::bad_request(format!("invalid timeout specified in the request URL - time: {why} {text:?}"));
+    let parsed = go_duration(text).ok_or_else(|| wrong("invalid duration"))?;
+    Ok(if parsed.is_zero() { max } else { parsed.min(max) })
+}
+
+/// A duration as Go writes it: `300ms`, `1.5h`, `1h15m30s`; a bare `0` too. Negative ones are none.
+fn go_duration(text: &str) -> Option<Duration> {
+    const UNITS: [(&str, f64); 7] =
+        [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let (mut rest, mut seconds) = (text.strip_prefix('+').unwrap_or(text), 0.0);
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(digits);
+        let unit = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (name, after) = after.split_at(unit);
+        let (_, factor) = UNITS.iter().find(|(known, _)| *known == name)?;
+        seconds += number.parse::<f64>().ok()? * factor;
+        rest = after;
+    }
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
 /// How much a list or a watch will have to go through, as far as it says; what it says wrongly is refused later.
 pub fn listing(query: Query<'_>) -> Listing {
     Listing {
@@ -299,6 +335,31 @@ mod tests {
     use crate::info::query_pairs;
 
     use super::*;
+
+    #[test]
+    fn a_request_may_shorten_its_time() {
+        let (max, ms) = (Duration::from_secs(60), Duration::from_millis);
+        for (text, expected) in [
+            ("", Some(max)),
+            ("0", Some(max)),
+            ("0s", Some(max)),
+            ("1.5s", Some(ms(1500))),
+            ("34s", Some(ms(34_000))),
+            ("1m1s", Some(max)),
+            ("10ms", Some(ms(10))),
+            ("1", None),
+            ("-1s", None),
+            ("s", None),
+            ("1.2.3s", None),
+            ("1y", None),
+        ] {
+            let pairs = [("timeout".to_owned(), text.to_owned())];
+            assert_eq!(timeout(Query(&pairs), max).ok(), expected, "{text}");
+        }
+        let pairs = [("timeout".to_owned(), "abc".to_owned())];
+        let refused = timeout(Query(&pairs), max).unwrap_err();
+        assert_eq!(refused.message, "invalid timeout specified in the request URL - time: invalid duration \"abc\"");
+    }
 
     #[test]
     fn revisions_and_their_match_must_fit() {

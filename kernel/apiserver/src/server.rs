@@ -14,6 +14,7 @@ use crate::discovery::Discovery;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::openapi::OpenApi;
+use crate::stall::Watchdog;
 use crate::steps::flow::{self, Dispatcher, Watchers};
 
 /// How the API server reaches node agents.
@@ -35,6 +36,8 @@ pub struct Settings {
     pub requests_inflight_max: usize,
     /// How long a watch may last at least; the end is random between this and twice it. Source: `--min-request-timeout`.
     pub watch_timeout: Duration,
+    /// How long a watcher may leave what it was sent unread before its connection is closed.
+    pub watch_patience: Duration,
     /// Rhythm of bookmarks.
     pub bookmark_every: Duration,
     /// `v1.36.0+kubernel-0.1.0`
@@ -51,6 +54,7 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(60),
             requests_inflight_max: 600,
             watch_timeout: Duration::from_secs(1800),
+            watch_patience: Duration::from_secs(60),
             bookmark_every: Duration::from_secs(60),
             git_version: concat!("v1.36.0+kubernel-", env!("CARGO_PKG_VERSION")).into(),
             node_client: None,
@@ -97,6 +101,8 @@ pub struct ApiServer {
     pub(crate) flow: Dispatcher,
     /// Who watches what over the network.
     pub(crate) watchers: Watchers,
+    /// Cuts off watchers that do not read.
+    pub(crate) watchdog: Watchdog,
     /// Ends streams when the server stops.
     pub(crate) stop: CancellationToken,
 }
@@ -119,6 +125,7 @@ impl ApiServer {
             published: RwLock::new(Published::of(registry.table(), None)),
             flow: Dispatcher::new(registry.clock().clone(), seats, wait_max, metrics.flow.clone()),
             watchers: Watchers::default(),
+            watchdog: Watchdog::new(registry.clock().clone(), settings.watch_patience),
             metrics,
             registry,
             authenticators,

@@ -11,6 +11,7 @@ use kernel_registry::Warnings;
 use sdk_api::Status;
 use sdk_client::Subject;
 use sdk_plugin::Credentials;
+use tokio_util::sync::CancellationToken;
 
 use crate::body::{Body, RequestBody};
 use crate::info::{RequestInfo, query_pairs};
@@ -29,6 +30,8 @@ pub struct Arrived {
     pub raw_query: String,
     pub headers: HeaderMap,
     pub body: RequestBody,
+    /// Closes the connection that the request came on.
+    pub connection: CancellationToken,
     /// Set if the client may switch to another protocol.
     pub upgrade: Option<hyper::upgrade::OnUpgrade>,
 }
@@ -41,11 +44,13 @@ pub struct Peer {
     certificate: Option<Vec<u8>>,
     /// Whom the certificate names, once that is known: it holds as long as the connection that was verified by it.
     user: OnceLock<Subject>,
+    /// Closes the connection.
+    connection: CancellationToken,
 }
 
 impl Peer {
-    pub fn new(address: SocketAddr, certificate: Option<Vec<u8>>) -> Self {
-        Self { address, certificate, user: OnceLock::new() }
+    pub fn new(address: SocketAddr, certificate: Option<Vec<u8>>, connection: CancellationToken) -> Self {
+        Self { address, certificate, user: OnceLock::new(), connection }
     }
 
     /// Who sent a request with these headers to this path.
@@ -70,8 +75,9 @@ impl Peer {
 pub async fn serve(server: Arc<ApiServer>, request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
     let started = server.clock().monotonic();
     let _inflight = server.metrics.begin();
-    let arrived = take_apart(request);
+    let arrived = take_apart(request, &peer);
     let (info, id) = (arrived.info.clone(), audit_id(&server, &arrived.headers));
+    let time = options::timeout(Query(&arrived.query), server.settings.request_timeout);
     let warnings = Warnings::default();
 
     // Boxed: the future of a request holds every verb's, and is moved about below.
@@ -81,7 +87,11 @@ pub async fn serve(server: Arc<ApiServer>, request: Request<Incoming>, peer: Arc
         if is_long_running(&info) {
             return work.await;
         }
-        let limit = server.clock().sleep(server.settings.request_timeout);
+        let time = match time {
+            Ok(time) => time,
+            Err(status) => return failure(&status),
+        };
+        let limit = server.clock().sleep(time);
         tokio::select! {
             response = work => response,
             () = limit => failure(&Status::timeout("Timeout: request did not complete within the allotted timeout")),
@@ -167,7 +177,7 @@ pub async fn pass<T, F: Future<Output = Result<(u16, T), Status>>>(
     }
 }
 
-fn take_apart(mut request: Request<Incoming>) -> Arrived {
+fn take_apart(mut request: Request<Incoming>, peer: &Peer) -> Arrived {
     let upgrades = request.headers().contains_key(http::header::UPGRADE);
     let upgrade = upgrades.then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
@@ -181,6 +191,7 @@ fn take_apart(mut request: Request<Incoming>) -> Arrived {
         raw_query,
         headers: parts.headers,
         body: RequestBody::new(body),
+        connection: peer.connection.clone(),
         upgrade,
     }
 }

@@ -18,6 +18,7 @@ use crate::options::{self, Query};
 use crate::respond::{Wish, shaped};
 use crate::server::ApiServer;
 use crate::spine::Arrived;
+use crate::stall::Guard;
 use crate::steps::flow::Watched;
 use crate::verbs::network::wish;
 use crate::verbs::{not_allowed, scope_of};
@@ -51,6 +52,7 @@ pub async fn run(server: &Arc<ApiServer>, kind: &Arc<Kind>, arrived: &Arrived) -
         initial_bookmark: initial_bookmark || (bookmarks && request.initial_events),
         with_header: true,
         over: false,
+        guard: server.watchdog.guard(arrived.connection.clone()),
         _counted: server.metrics.open_stream(),
         _watched: server.watchers.open(
             &arrived.info.group,
@@ -85,6 +87,7 @@ struct Telling {
     /// Tables say their columns once.
     with_header: bool,
     over: bool,
+    guard: Guard,
     _counted: Counted,
     _watched: Watched,
 }
@@ -94,7 +97,9 @@ fn frames(state: Telling) -> impl Stream<Item = Bytes> + Send {
         if state.over {
             return None;
         }
+        state.guard.taken();
         let chunk = state.chunk().await?;
+        state.guard.sent();
         Some((chunk, state))
     })
 }
