@@ -27,6 +27,10 @@ pub trait Authenticator: Send + Sync + 'static {
     }
     /// `Ok(None)`: not my kind of credential. `Err`: my kind, and wrong (401).
     async fn authenticate(&self, credentials: &Credentials) -> Result<Option<Subject>, Status>;
+    /// The API server's own audiences, as far as its tokens name audiences.
+    fn audiences(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What a request wants to do. Source: `authorization.k8s.io` ResourceAttributes and NonResourceAttributes.

@@ -76,6 +76,10 @@ pub trait Server: Send + Sync {
     async fn rules_for(&self, user: &Subject, namespace: &str) -> Rules;
     /// Asks the authenticators.
     async fn authenticate(&self, credentials: &Credentials) -> Result<Option<Subject>, Status>;
+    /// The API server's own audiences: whom a token is for that is checked for nobody in particular.
+    fn audiences(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// A client that acts as the caller.
     fn client(&self) -> Client;
     fn clock(&self) -> Arc<dyn Clock>;

@@ -10,9 +10,9 @@ use crate::server::ApiServer;
 /// Paths that answer callers without credentials, so that load balancers can ask: health, and nothing else.
 const OPEN_PATHS: [&str; 3] = ["/healthz", "/livez", "/readyz"];
 
-const ANONYMOUS: &str = "system:anonymous";
-const UNAUTHENTICATED: &str = "system:unauthenticated";
-const AUTHENTICATED: &str = "system:authenticated";
+pub const ANONYMOUS: &str = "system:anonymous";
+pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+pub const AUTHENTICATED: &str = "system:authenticated";
 
 /// The bearer token of a request, from its header or, for WebSockets, from the protocol that carries one.
 pub fn bearer(headers: &HeaderMap) -> Option<String> {

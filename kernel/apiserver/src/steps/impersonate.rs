@@ -7,6 +7,7 @@ use sdk_client::Subject;
 use sdk_plugin::Attributes;
 
 use crate::server::ApiServer;
+use crate::steps::authenticate::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED};
 use crate::steps::authorize::{decide, refusal};
 
 const USER: &str = "impersonate-user";
@@ -57,10 +58,10 @@ pub async fn impersonate(server: &ApiServer, user: Subject, headers: &HeaderMap)
         may(server, &user, "authentication.k8s.io", "userextras", &key, "", value).await?;
         wanted.extra.entry(key).or_default().push(value.to_owned());
     }
-    if *name != "system:anonymous"
-        && !wanted.groups.iter().any(|g| g == "system:authenticated" || g == "system:unauthenticated")
-    {
-        wanted.groups.push("system:authenticated".into());
+    // Everybody is in one of two groups, whoever they are taken for.
+    let everybody = if *name == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
+    if !wanted.groups.iter().any(|group| group == AUTHENTICATED || group == UNAUTHENTICATED) {
+        wanted.groups.push(everybody.into());
     }
     Ok(wanted)
 }

@@ -48,6 +48,10 @@ impl Server for Backing<'_> {
         Ok(None)
     }
 
+    fn audiences(&self) -> Vec<String> {
+        self.server.authenticators.iter().flat_map(|authenticator| authenticator.audiences()).collect()
+    }
+
     fn client(&self) -> Client {
         LocalClients::new(self.server.clone()).client(self.caller.user)
     }

@@ -35,6 +35,9 @@ impl Server for TestServer {
             _ => Ok(None),
         }
     }
+    fn audiences(&self) -> Vec<String> {
+        vec!["api".into()]
+    }
     fn client(&self) -> Client {
         FakeApi::new(self.0.clone()).admin()
     }
@@ -54,7 +57,7 @@ async fn review(kind: Kind, body: Value) -> Result<Value, Status> {
 async fn tokens_are_reviewed() {
     let ann = json!({"username": "ann", "groups": ["devs"]});
     for (case, spec, status) in [
-        ("good", json!({"token": "good"}), json!({"authenticated": true, "user": ann})),
+        ("good", json!({"token": "good"}), json!({"authenticated": true, "user": ann, "audiences": ["api"]})),
         (
             "good for one of two",
             json!({"token": "good", "audiences": ["vault", "other"]}),

@@ -151,6 +151,10 @@ impl Authenticator for ServiceAccountTokens {
         "serviceaccount"
     }
 
+    fn audiences(&self) -> Vec<String> {
+        self.audiences.clone()
+    }
+
     async fn start(&self, context: Context) -> Result<(), String> {
         self.client.set(context.client).map_err(|_| "started twice".to_owned())
     }

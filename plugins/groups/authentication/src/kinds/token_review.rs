@@ -33,6 +33,7 @@ impl Answer for Review {
         }
         let mut status = json!({});
         let mut valid_for = Vec::new();
+        let is_for_us = asked.is_empty();
         // Without audiences the token must be meant for the API server itself.
         let rounds: Vec<Vec<String>> =
             if asked.is_empty() { vec![vec![]] } else { asked.into_iter().map(|audience| vec![audience]).collect() };
@@ -50,6 +51,9 @@ impl Answer for Review {
             }
         }
         if status["authenticated"] == true {
+            if is_for_us {
+                valid_for = call.server.audiences();
+            }
             status.as_object_mut().expect("made as an object").remove("error");
         } else {
             status["user"] = json!({});
