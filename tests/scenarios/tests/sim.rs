@@ -28,7 +28,7 @@ macro_rules! transcripts {
 }
 
 transcripts! {
-    access, application, apply, bad_input, change, custom, delete, discovery, generators, nodes, output, pods, rollout,
+    access, application, apply, bad_input, change, custom, delete, discovery, generators, nodes, output, overload, pods, rollout,
 }
 
 fn folder() -> PathBuf {
