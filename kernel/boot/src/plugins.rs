@@ -62,6 +62,7 @@ pub fn settings(up: &Up, pki: &Pki, dir: &DataDir, address: SocketAddr, clock: A
             root_ca: pki.server_ca.certificate.clone(),
             tokens: service_accounts.clone(),
             event_ttl: up.event_ttl,
+            shared_store: up.store.is_shared(),
         },
         bootstrap: groups_core::controllers::Bootstrap {
             service_cidr: up.service_cidr,

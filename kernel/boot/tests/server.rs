@@ -96,6 +96,14 @@ fn two_servers_share_an_etcd() {
         b.kubectl(&["get", "--raw", &format!("/api/v1/namespaces/default/configmaps?resourceVersion={revision}")]);
     assert!(listed.contains("\"shared\""), "{listed}");
 
+    // An address is given once, and is free again whoever deletes its Service.
+    let service = |name: &'static str| ["create", "service", "clusterip", name, "--tcp=80", "--clusterip=10.96.0.77"];
+    a.kubectl(&service("one"));
+    let taken = b.try_kubectl(&service("two"));
+    assert!(String::from_utf8_lossy(&taken.stderr).contains("already allocated"), "{taken:?}");
+    b.kubectl(&["delete", "service", "one"]);
+    a.kubectl(&["create", "service", "clusterip", "three", "--tcp=80"]);
+
     // Who is known to one is known to the other.
     assert_eq!(
         a.kubectl(&["--server", &b.url, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]),

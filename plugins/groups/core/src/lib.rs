@@ -22,6 +22,8 @@ pub struct Settings {
     pub tokens: Arc<dyn TokenIssuer>,
     /// How long an event stays after its last write, 1 hour by default. Source: `--event-ttl`.
     pub event_ttl: std::time::Duration,
+    /// Whether other servers write to the same store.
+    pub shared_store: bool,
 }
 
 pub struct Core {

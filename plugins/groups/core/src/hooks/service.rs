@@ -13,6 +13,7 @@ use sdk_api::k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use sdk_api::{GroupKind, GroupResource, Object, Status, Violations};
 use sdk_client::ListOptions;
 use sdk_plugin::{Context, HookGuard, WriteHook};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::warn;
 
@@ -70,7 +71,7 @@ impl ServiceHook {
     }
 
     /// The numbers that a Service holds.
-    fn held(&self, spec: &ServiceSpec) -> Held {
+    pub(super) fn held(&self, spec: &ServiceSpec) -> Held {
         let mut held = Held::default();
         if has_cluster_ip(spec) {
             let ips = spec.cluster_ips.iter().flatten().chain(&spec.cluster_ip);
@@ -82,16 +83,20 @@ impl ServiceHook {
     }
 
     /// Takes what a stored Service holds, and says what it could not have.
-    fn adopt(&self, spec: &ServiceSpec) -> Vec<String> {
-        let held = self.held(spec);
+    pub(super) fn adopt(&self, spec: &ServiceSpec) -> Vec<String> {
+        self.adopt_held(&self.held(spec))
+    }
+
+    /// The same for numbers.
+    pub(super) fn adopt_held(&self, held: &Held) -> Vec<String> {
         let mut pools = self.pools();
         let mut wrong = Vec::new();
-        for ip in held.ips {
+        for ip in held.ips.iter().copied() {
             if let Err(refusal) = pools.ips.adopt(ip) {
                 wrong.push(format!("cluster IP {}: {}", self.ip(ip), self.ip_words(self.ip(ip), refusal)));
             }
         }
-        for port in held.ports {
+        for port in held.ports.iter().copied() {
             if let Err(refusal) = pools.ports.adopt(port) {
                 wrong.push(format!("node port {port}: {}", self.port_words(refusal)));
             }
@@ -309,13 +314,22 @@ enum Wrong {
     Server(String),
 }
 
-#[derive(Clone, Default)]
-struct Held {
+/// Numbers of a Service: addresses as numbers, and ports.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Held {
     ips: BTreeSet<u128>,
     ports: BTreeSet<u128>,
 }
 
 impl Held {
+    pub fn is_empty(&self) -> bool {
+        self.ips.is_empty() && self.ports.is_empty()
+    }
+
+    pub fn without(self, other: &Self) -> Self {
+        Self { ips: &self.ips - &other.ips, ports: &self.ports - &other.ports }
+    }
+
     fn give_back(&self, pools: &mut Pools) {
         self.ips.iter().for_each(|ip| pools.ips.give_back(*ip));
         self.ports.iter().for_each(|port| pools.ports.give_back(*port));
@@ -350,7 +364,7 @@ impl Drop for Reservation {
     }
 }
 
-fn spec_of(document: &Value) -> ServiceSpec {
+pub(super) fn spec_of(document: &Value) -> ServiceSpec {
     serde_json::from_value(document["spec"].clone()).unwrap_or_default()
 }
 

@@ -28,6 +28,7 @@ fn tables() -> Tables {
         root_ca: String::new(),
         tokens: Arc::new(NoTokens),
         event_ttl: std::time::Duration::from_secs(3600),
+        shared_store: false,
     };
     let mut tables = Tables::default();
     super::register(&mut tables, &settings);

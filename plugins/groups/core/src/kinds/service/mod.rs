@@ -8,11 +8,11 @@ mod validate;
 use std::sync::Arc;
 
 use sdk_api::names;
-use sdk_plugin::{Connect, FieldOf, Kind};
+use sdk_plugin::{Connect, FieldOf, Kind, WriteHook};
 
 use super::fields::at;
 use crate::Settings;
-use crate::hooks::ServiceHook;
+use crate::hooks::{ServiceHook, SharedServiceHook};
 
 const FIELDS: &[FieldOf] = &[
     FieldOf { name: "spec.clusterIP", value: |service| at(service, ".spec.clusterIP") },
@@ -21,7 +21,11 @@ const FIELDS: &[FieldOf] = &[
 
 /// The row.
 pub fn kind(settings: &Settings) -> Kind {
-    let hook = ServiceHook::new(settings.service_cidr, settings.node_ports, rand::random());
+    let (cidr, ports) = (settings.service_cidr, settings.node_ports);
+    let hook: Arc<dyn WriteHook> = match settings.shared_store {
+        true => Arc::new(SharedServiceHook::new(cidr, ports)),
+        false => Arc::new(ServiceHook::new(cidr, ports, rand::random())),
+    };
     Kind::of(strategy::ServiceStrategy)
         .short_names(&["svc"])
         .categories(&["all"])
@@ -32,5 +36,5 @@ pub fn kind(settings: &Settings) -> Kind {
         .delete_answers_object()
         .status()
         .connect("proxy", Connect::Proxy)
-        .hook(Arc::new(hook))
+        .hook(hook)
 }
