@@ -1,9 +1,10 @@
 //! The whole state under the prefix at one revision, read in pages.
 
+use std::sync::Arc;
+
 use kernel_store::EventKind;
 use kernel_store::index::{Index, Version};
 use sdk_api::{Clock, Object};
-use std::sync::Arc;
 use tonic::{Code, Status};
 use tracing::warn;
 
@@ -93,10 +94,13 @@ fn version(layout: &Layout, clock: &dyn Clock, known: &Index, kv: &KeyValue) -> 
         warn!(%key, "What stands in etcd is no JSON object.");
         return None;
     };
+    let object = Arc::new(Object::new(key, revision, hole.fill(revision)));
+    // When a later state was written nobody knows, so it is as young as it can be.
+    let created = (kv.version == 1).then(|| object.meta().creation_timestamp).flatten();
     Some(Version {
-        object: Arc::new(Object::new(key, revision, hole.fill(revision))),
+        object,
         kind: if kv.version > 1 { EventKind::Updated } else { EventKind::Created },
-        time: clock.now(),
+        time: created.unwrap_or_else(|| clock.now()),
         author: "".into(),
         hole: u32::try_from(hole.head.len()).ok()?,
     })
