@@ -16,8 +16,7 @@ use crate::body::{Body, whole};
 use crate::server::ApiServer;
 use crate::spine::Arrived;
 
-/// How long a connection may take to stand. Source: the dialer of the API server, 30 s; pods of simulated nodes answer
-/// nobody, and who asks for them should not wait that long.
+/// How long a connection may take to stand. The dialer of upstream's API server waits 30 s, which is longer than people do.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Headers that belong to one connection and are not passed on. Source: RFC 9110 section 7.6.1.
 const HOP_HEADERS: [&str; 6] =

@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
-use sdk_api::k8s_openapi::api::core::v1::{EndpointAddress, Endpoints, Pod, Service};
+use sdk_api::k8s_openapi::api::core::v1::{EndpointAddress, Endpoints, Node, Pod, Service};
 use sdk_api::{Key, Status};
 use sdk_plugin::Kind;
 
@@ -198,6 +198,7 @@ fn pod(server: &ApiServer, arrived: &Arrived, path: String) -> Result<Target, St
     let id = &arrived.info.name;
     let (scheme, name, asked) = parts(id).ok_or_else(|| Status::bad_request(format!("invalid pod request {id:?}")))?;
     let pod = read::<Pod>(server, &arrived.info.namespace, name)?;
+    has_network(server, &pod)?;
     let mut asked = asked.to_owned();
     if asked.is_empty() {
         let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
@@ -206,6 +207,22 @@ fn pod(server: &ApiServer, arrived: &Arrived, path: String) -> Result<Target, St
     }
     let address = allowed(ips(&pod).first().map_or("", String::as_str))?;
     target(server, scheme, address, port(&asked, scheme)?, path, arrived)
+}
+
+/// What the runtime of a node without containers calls itself.
+const SIMULATED: &str = "sim://";
+
+/// The addresses of pods on simulated nodes are nobody's, or somebody else's.
+fn has_network(server: &ApiServer, pod: &Pod) -> Result<(), Status> {
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
+    let Ok(node) = read::<Node>(server, "", node) else { return Ok(()) };
+    let info = node.status.as_ref().and_then(|status| status.node_info.as_ref());
+    if info.is_some_and(|info| info.container_runtime_version.starts_with(SIMULATED)) {
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
+        let why = format!("error trying to reach service: pod {name:?} is on a simulated node and listens nowhere");
+        return Err(Status::unavailable(why));
+    }
+    Ok(())
 }
 
 fn ips(pod: &Pod) -> Vec<String> {
@@ -246,7 +263,8 @@ fn service(server: &ApiServer, arrived: &Arrived, path: String) -> Result<Target
         let Some(reference) = &address.target_ref else { return false };
         let namespace = reference.namespace.as_deref().unwrap_or_default();
         let name = reference.name.as_deref().unwrap_or_default();
-        read::<Pod>(server, namespace, name).is_ok_and(|pod| ips(&pod).contains(&address.ip))
+        read::<Pod>(server, namespace, name)
+            .is_ok_and(|pod| ips(&pod).contains(&address.ip) && has_network(server, &pod).is_ok())
     };
     let (ip, number) = pick(&endpoints, &wanted, seed(server), &runs_there)
         .ok_or_else(|| Status::unavailable(format!("no endpoints available for service {id:?}")))?;

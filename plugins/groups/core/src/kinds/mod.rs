@@ -1,6 +1,7 @@
 //! The kinds of the core group, one file each.
 
 mod binding;
+mod component_status;
 mod config_map;
 mod endpoints;
 mod event;
@@ -25,6 +26,7 @@ use crate::Settings;
 /// Registers all kinds of the group.
 pub fn register(tables: &mut Tables, settings: &Settings) {
     tables.kind(binding::kind());
+    tables.kind(component_status::kind());
     tables.kind(config_map::kind());
     tables.kind(endpoints::kind());
     tables.kind(event::kind().ttl(settings.event_ttl));

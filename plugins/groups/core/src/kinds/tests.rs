@@ -48,6 +48,7 @@ fn every_kind_is_registered() {
     rows.sort_unstable();
     let expected = [
         "bindings Binding  []",
+        "componentstatuses ComponentStatus cs []",
         "configmaps ConfigMap cm []",
         "endpoints Endpoints ep []",
         "events Event ev []",

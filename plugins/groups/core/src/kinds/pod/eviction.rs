@@ -187,8 +187,8 @@ const ALLOWED: &str = "DisruptionAllowed";
 
 /// Says on the budget that nothing is left of it. Source: `UpdateDisruptionAllowedCondition`.
 fn exhausted(document: &mut Value, budget: &PodDisruptionBudget, time: Value) {
-    let known = budget.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let since = known.filter(|known| known.type_ == ALLOWED && known.status == "False").next();
+    let mut known = budget.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let since = known.find(|known| known.type_ == ALLOWED && known.status == "False");
     let since = since.and_then(|known| serde_json::to_value(&known.last_transition_time).ok()).unwrap_or(time);
     let condition = json!({"type": ALLOWED, "status": "False", "reason": "InsufficientPods", "message": "",
         "observedGeneration": budget.status.as_ref().and_then(|status| status.observed_generation).unwrap_or(0),
