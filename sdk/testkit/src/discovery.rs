@@ -14,6 +14,13 @@ pub fn rows(plugin: &dyn Plugin) -> Tables {
     tables
 }
 
+/// The rows that a function registers, as `kinds::register` of each group does.
+pub fn kinds(register: fn(&mut Tables)) -> Vec<Kind> {
+    let mut tables = Tables::default();
+    register(&mut tables);
+    tables.kinds
+}
+
 /// One line a kind: what users see of it besides its schema.
 pub fn lines(kinds: &[Kind]) -> Vec<String> {
     kinds

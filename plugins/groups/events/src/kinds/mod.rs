@@ -12,23 +12,11 @@ pub fn register(tables: &mut Tables) {
 
 #[cfg(test)]
 mod tests {
-    use sdk_plugin::{Plugin, Tables};
     use sdk_testkit::discovery;
-
-    /// The kinds alone.
-    struct Kinds;
-    impl Plugin for Kinds {
-        fn name(&self) -> &'static str {
-            "kinds"
-        }
-        fn register(&self, tables: &mut Tables) {
-            super::register(tables);
-        }
-    }
 
     #[test]
     fn the_rows_are_upstreams() {
-        let kinds = discovery::rows(&Kinds).kinds;
+        let kinds = discovery::kinds(super::register);
         let expected = ["events.k8s.io/v1 events namespaced ev"];
         assert_eq!(discovery::lines(&kinds), expected);
         assert_eq!(discovery::differences(&kinds, &["events.k8s.io"]), Vec::<String>::new());

@@ -18,23 +18,11 @@ pub fn register(tables: &mut Tables) {
 
 #[cfg(test)]
 mod tests {
-    use sdk_plugin::{Plugin, Tables};
     use sdk_testkit::discovery;
-
-    /// The kinds alone.
-    struct Kinds;
-    impl Plugin for Kinds {
-        fn name(&self) -> &'static str {
-            "kinds"
-        }
-        fn register(&self, tables: &mut Tables) {
-            super::register(tables);
-        }
-    }
 
     #[test]
     fn the_rows_are_upstreams() {
-        let kinds = discovery::rows(&Kinds).kinds;
+        let kinds = discovery::kinds(super::register);
         let expected = [
             "rbac.authorization.k8s.io/v1 roles namespaced",
             "rbac.authorization.k8s.io/v1 clusterroles cluster",
