@@ -14,7 +14,8 @@ const ACTIONS_WITHOUT: [&str; 2] = ["Allow", "Deny"];
 
 const COLUMNS: &[Column] = &[
     Column::NAME,
-    Column::path("PolicyName", ".spec.policyName"),
+    Column::path("PolicyName", ".spec.policyName")
+        .describe("PolicyName indicates the policy definition which the policy binding binded to"),
     Column::compute("ParamRef", |binding, _| {
         let parameters = &binding["spec"]["paramRef"];
         let text = |field: &str| parameters[field].as_str().filter(|text| !text.is_empty());
@@ -23,7 +24,8 @@ const COLUMNS: &[Column] = &[
             (_, None) if !parameters["selector"].is_null() => selector_text(&parameters["selector"]).into(),
             _ => UNSET.into(),
         }
-    }),
+    })
+    .describe("ParamRef indicates the param resource which sets the configration param"),
     Column::AGE,
 ];
 

@@ -25,17 +25,22 @@ const PARAM_KIND: Column = Column::compute("ParamKind", |policy, _| {
         (Some(version), Some(kind)) => format!("{version}/{kind}").into(),
         _ => UNSET.into(),
     }
-});
+})
+.describe("ParamKind specifies the kind of resources used to parameterize this policy");
 
 const VALIDATING_COLUMNS: &[Column] = &[
     Column::NAME,
-    Column::compute("Validations", |p, _| count(p, "validations")).typed("integer"),
+    Column::compute("Validations", |p, _| count(p, "validations"))
+        .typed("integer")
+        .describe("Validations indicates the number of validation rules defined in this configuration"),
     PARAM_KIND,
     Column::AGE,
 ];
 const MUTATING_COLUMNS: &[Column] = &[
     Column::NAME,
-    Column::compute("Mutations", |p, _| count(p, "mutations")).typed("integer"),
+    Column::compute("Mutations", |p, _| count(p, "mutations"))
+        .typed("integer")
+        .describe("Mutation indicates the number of mutations rules defined in this configuration"),
     PARAM_KIND,
     Column::AGE,
 ];

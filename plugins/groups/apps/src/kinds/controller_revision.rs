@@ -2,14 +2,14 @@
 
 use sdk_api::k8s_openapi::api::apps::v1::ControllerRevision;
 use sdk_api::{GroupVersion, Violations, checks};
-use sdk_plugin::cells::NONE;
+use sdk_plugin::cells::{NONE, number};
 use sdk_plugin::{Column, Kind, Strategy};
 use serde_json::{Value, json};
 
 const COLUMNS: &[Column] = &[
     Column::NAME,
     Column::compute("Controller", |revision, _| controller(revision).into()).describe("Controller of the object"),
-    Column::integer("Revision", ".revision")
+    Column::compute("Revision", |revision, _| number(&revision["revision"]).into())
         .describe("Revision indicates the revision of the state represented by Data."),
     Column::AGE,
 ];

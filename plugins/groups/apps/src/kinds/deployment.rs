@@ -19,8 +19,8 @@ const COLUMNS: &[Column] = &[
         format!("{}/{}", number(&status["readyReplicas"]), number(&spec["replicas"])).into()
     })
     .describe("Number of the pod with ready state"),
-    Column::integer("Up-to-date", ".status.updatedReplicas"),
-    Column::integer("Available", ".status.availableReplicas"),
+    Column::compute("Up-to-date", |deployment, _| number(&deployment["status"]["updatedReplicas"]).into()),
+    Column::compute("Available", |deployment, _| number(&deployment["status"]["availableReplicas"]).into()),
     Column::AGE,
     CONTAINERS,
     IMAGES,

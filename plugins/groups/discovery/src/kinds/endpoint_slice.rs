@@ -25,9 +25,7 @@ const COLUMNS: &[Column] = &[
         let ports = slice["ports"].as_array().into_iter().flatten();
         let ports: Vec<_> = ports
             .map(|port| {
-                int_or_string(&port["port"])
-                    .or_else(|| int_or_string(&port["name"]).filter(|name| !name.is_empty()))
-                    .unwrap_or_else(|| "*".into())
+                int_or_string(&port["port"]).or_else(|| int_or_string(&port["name"])).unwrap_or_else(|| "*".into())
             })
             .collect();
         some_of(&ports, 3).into()

@@ -2,16 +2,19 @@
 
 use sdk_api::k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use sdk_api::{Violations, names};
-use sdk_plugin::{Kind, Strategy};
+use sdk_plugin::{Column, Kind, Strategy};
 
 use super::rules;
 
+const COLUMNS: &[Column] = &rules::binding_columns([
+    "Users in the clusterRoleBinding",
+    "Groups in the clusterRoleBinding",
+    "ServiceAccounts in the clusterRoleBinding",
+]);
+
 /// The row.
 pub fn kind() -> Kind {
-    Kind::of(ClusterRoleBindingStrategy)
-        .columns(rules::BINDING_COLUMNS)
-        .name_rule(names::path_segment)
-        .create_on_update()
+    Kind::of(ClusterRoleBindingStrategy).columns(COLUMNS).name_rule(names::path_segment).create_on_update()
 }
 
 struct ClusterRoleBindingStrategy;

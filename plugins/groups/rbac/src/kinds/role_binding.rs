@@ -2,13 +2,19 @@
 
 use sdk_api::k8s_openapi::api::rbac::v1::RoleBinding;
 use sdk_api::{Violations, names};
-use sdk_plugin::{Kind, Strategy};
+use sdk_plugin::{Column, Kind, Strategy};
 
 use super::rules;
 
+const COLUMNS: &[Column] = &rules::binding_columns([
+    "Users in the roleBinding",
+    "Groups in the roleBinding",
+    "ServiceAccounts in the roleBinding",
+]);
+
 /// The row.
 pub fn kind() -> Kind {
-    Kind::of(RoleBindingStrategy).columns(rules::BINDING_COLUMNS).name_rule(names::path_segment).create_on_update()
+    Kind::of(RoleBindingStrategy).columns(COLUMNS).name_rule(names::path_segment).create_on_update()
 }
 
 struct RoleBindingStrategy;

@@ -13,19 +13,20 @@ pub const GROUP: &str = "rbac.authorization.k8s.io";
 pub const ROLE_COLUMNS: &[Column] =
     &[Column::NAME, Column::path("Created At", ".metadata.creationTimestamp").typed("date")];
 
-/// The columns of bindings.
-pub const BINDING_COLUMNS: &[Column] = &[
-    Column::NAME,
-    Column::compute("Role", |binding, _| {
-        let text = |field: &str| binding["roleRef"][field].as_str().unwrap_or_default();
-        format!("{}/{}", text("kind"), text("name")).into()
-    })
-    .describe("The role that is being referenced by this binding"),
-    Column::AGE,
-    Column::compute("Users", |binding, _| subjects(binding, "User")).wide(),
-    Column::compute("Groups", |binding, _| subjects(binding, "Group")).wide(),
-    Column::compute("ServiceAccounts", |binding, _| subjects(binding, "ServiceAccount")).wide(),
-];
+/// The columns of bindings; the texts describe users, groups and service accounts.
+pub const fn binding_columns([users, groups, accounts]: [&'static str; 3]) -> [Column; 6] {
+    [
+        Column::NAME,
+        Column::compute("Role", |binding, _| {
+            let text = |field: &str| binding["roleRef"][field].as_str().unwrap_or_default();
+            format!("{}/{}", text("kind"), text("name")).into()
+        }),
+        Column::AGE,
+        Column::compute("Users", |binding, _| subjects(binding, "User")).wide().describe(users),
+        Column::compute("Groups", |binding, _| subjects(binding, "Group")).wide().describe(groups),
+        Column::compute("ServiceAccounts", |binding, _| subjects(binding, "ServiceAccount")).wide().describe(accounts),
+    ]
+}
 
 fn subjects(binding: &Value, kind: &str) -> Value {
     let all = binding["subjects"].as_array().into_iter().flatten();
@@ -213,7 +214,7 @@ mod tests {
             {"kind": "ServiceAccount", "name": "s", "namespace": "n"},
         ]});
         let now = sdk_api::Timestamp::UNIX_EPOCH;
-        let cells: Vec<_> = BINDING_COLUMNS.iter().map(|column| column.value(&binding, now)).collect();
+        let cells: Vec<_> = binding_columns([""; 3]).iter().map(|column| column.value(&binding, now)).collect();
         assert_eq!(cells[3..], ["a, b", "", "n/s"].map(Value::from));
         assert_eq!(cells[1], "Role/r");
     }

@@ -8,7 +8,7 @@ use super::configuration::{self, CONFIGURATIONS_MAX};
 
 /// The row.
 pub fn kind() -> Kind {
-    Kind::of(DeviceClassStrategy).generation()
+    Kind::of(DeviceClassStrategy).delete_answers_object().generation()
 }
 
 struct DeviceClassStrategy;

@@ -9,7 +9,7 @@ use super::resource_claim::spec;
 
 /// The row.
 pub fn kind() -> Kind {
-    Kind::of(ResourceClaimTemplateStrategy)
+    Kind::of(ResourceClaimTemplateStrategy).delete_answers_object()
 }
 
 struct ResourceClaimTemplateStrategy;

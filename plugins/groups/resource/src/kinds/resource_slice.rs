@@ -29,7 +29,7 @@ const FIELDS: &[FieldOf] = &[
 
 /// The row.
 pub fn kind() -> Kind {
-    Kind::of(ResourceSliceStrategy).columns(COLUMNS).fields(FIELDS).generation()
+    Kind::of(ResourceSliceStrategy).columns(COLUMNS).delete_answers_object().fields(FIELDS).generation()
 }
 
 struct ResourceSliceStrategy;

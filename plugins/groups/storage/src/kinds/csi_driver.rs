@@ -32,7 +32,7 @@ fn listed(items: Vec<&str>) -> Value {
 
 /// The row.
 pub fn kind() -> Kind {
-    Kind::of(CsiDriverStrategy).columns(COLUMNS).generation().revision_required()
+    Kind::of(CsiDriverStrategy).columns(COLUMNS).delete_answers_object().generation().revision_required()
 }
 
 struct CsiDriverStrategy;

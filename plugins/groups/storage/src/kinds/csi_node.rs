@@ -20,7 +20,7 @@ const COLUMNS: &[Column] = &[
 
 /// The row.
 pub fn kind() -> Kind {
-    Kind::of(CsiNodeStrategy).columns(COLUMNS).revision_required()
+    Kind::of(CsiNodeStrategy).columns(COLUMNS).delete_answers_object().revision_required()
 }
 
 struct CsiNodeStrategy;

@@ -21,14 +21,13 @@ const COLUMNS: &[Column] = &[
     Column::path("Provisioner", ".provisioner").describe("provisioner indicates the type of the provisioner."),
     Column::compute("ReclaimPolicy", |class, _| class["reclaimPolicy"].as_str().unwrap_or("Delete").into()),
     Column::compute("VolumeBindingMode", |class, _| class["volumeBindingMode"].as_str().unwrap_or("Immediate").into()),
-    Column::compute("AllowVolumeExpansion", |class, _| class["allowVolumeExpansion"].as_bool().unwrap_or(false).into())
-        .typed("boolean"),
+    Column::compute("AllowVolumeExpansion", |class, _| class["allowVolumeExpansion"].as_bool().unwrap_or(false).into()),
     Column::AGE,
 ];
 
 /// The row.
 pub fn kind() -> Kind {
-    Kind::of(StorageClassStrategy).short_names(&["sc"]).columns(COLUMNS)
+    Kind::of(StorageClassStrategy).short_names(&["sc"]).columns(COLUMNS).delete_answers_object()
 }
 
 fn shown_name(class: &Value, _now: Timestamp) -> Value {

@@ -15,7 +15,7 @@ const ONE_SOURCE: &str = "must specify exactly one of inlineVolumeSpec and persi
 
 const COLUMNS: &[Column] = &[
     Column::NAME,
-    Column::path("Attacher", ".spec.attacher").typed("string"),
+    Column { format: "name", ..Column::path("Attacher", ".spec.attacher") },
     Column::path("PV", ".spec.source.persistentVolumeName"),
     Column::path("Node", ".spec.nodeName"),
     Column::compute("Attached", |attachment, _| attachment["status"]["attached"].as_bool().unwrap_or(false).into())
@@ -25,7 +25,7 @@ const COLUMNS: &[Column] = &[
 
 /// The row.
 pub fn kind() -> Kind {
-    Kind::of(VolumeAttachmentStrategy).columns(COLUMNS).status().revision_required()
+    Kind::of(VolumeAttachmentStrategy).columns(COLUMNS).delete_answers_object().status().revision_required()
 }
 
 struct VolumeAttachmentStrategy;

@@ -10,7 +10,7 @@ const COLUMNS: &[Column] = &[Column::NAME, Column::path("DriverName", ".driverNa
 
 /// The row.
 pub fn kind() -> Kind {
-    Kind::of(VolumeAttributesClassStrategy).short_names(&["vac"]).columns(COLUMNS)
+    Kind::of(VolumeAttributesClassStrategy).short_names(&["vac"]).columns(COLUMNS).delete_answers_object()
 }
 
 struct VolumeAttributesClassStrategy;

@@ -27,8 +27,7 @@ const OLD_JOB_NAME: &str = "job-name";
 
 const COLUMNS: &[Column] = &[
     Column::NAME,
-    Column::compute("Status", |job, _| state(job).into())
-        .describe("Status of the job, such as Complete, Failed or Running."),
+    Column::compute("Status", |job, _| state(job).into()).describe("Status of the job."),
     Column::compute("Completions", |job, _| completions(job).into()),
     Column::compute("Duration", |job, now| {
         duration(&job["status"]["startTime"], &job["status"]["completionTime"], now).into()

@@ -34,7 +34,7 @@ fn state(claim: &Value) -> String {
 
 /// The row.
 pub fn kind() -> Kind {
-    Kind::of(ResourceClaimStrategy).columns(COLUMNS).part("status", Given)
+    Kind::of(ResourceClaimStrategy).columns(COLUMNS).delete_answers_object().part("status", Given)
 }
 
 /// What was given. A device that is taken back loses its status.
