@@ -79,8 +79,9 @@ impl Registry {
     }
 
     /// Whether there is an object of this name now.
-    pub fn exists(&self, kind: &Arc<Kind>, namespace: &str, name: &str) -> bool {
-        self.store.get(&self.key(kind, namespace, name)).is_some()
+    pub async fn exists(&self, kind: &Arc<Kind>, namespace: &str, name: &str) -> Result<bool, Status> {
+        self.settle(None).await?;
+        Ok(self.store.get(&self.key(kind, namespace, name)).is_some())
     }
 
     /// The stored object in the version that `kind` serves.

@@ -520,7 +520,7 @@ async fn dry_runs_show_the_owners_and_keep_nothing() {
         || Change::Patch(PatchFormat::Apply(ApplyPatch { config: config.clone(), force: false, duplicates: vec![] }));
     let shown = api.registry.update(&dry, &api.kind(&config), ("n", "a", ""), apply()).await.unwrap();
     assert_eq!((shown.created, names(shown.object.tree())), (true, vec!["one/Apply".to_owned()]));
-    assert!(!api.registry.exists(&api.kind(&config), "n", "a"));
+    assert!(!api.registry.exists(&api.kind(&config), "n", "a").await.unwrap());
 }
 
 #[tokio::test]

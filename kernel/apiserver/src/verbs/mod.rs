@@ -84,7 +84,7 @@ pub async fn run(
         Operation::Create(input) => create(server, caller, info, kind, input).await,
         Operation::Update(change) => {
             let creates = matches!(&change, Change::Patch(PatchFormat::Apply(_)));
-            if creates && subresource.is_empty() && !registry.exists(kind, namespace, name) {
+            if creates && subresource.is_empty() && !registry.exists(kind, namespace, name).await? {
                 let info = RequestInfo { verb: "create", ..info.clone() };
                 authorize::authorize(server, caller.user, &info).await?;
             }

@@ -32,7 +32,7 @@ pub fn apply(mut document: Value, operations: &[u8]) -> Result<Value, Status> {
     }
     let mut copied_bytes = 0;
     for operation in operations {
-        let operation = read(operation)?;
+        let operation = read(from_the_end(&document, operation))?;
         check_growth(&document, &operation, &mut copied_bytes)?;
         if is_test_of_absence(&document, &operation) {
             continue;
@@ -40,6 +40,39 @@ pub fn apply(mut document: Value, operations: &[u8]) -> Result<Value, Status> {
         patch_unsafe(&mut document, std::slice::from_ref(&operation)).map_err(|_| refused())?;
     }
     Ok(document)
+}
+
+/// Turns negative indexes, which count from a list's end, into what RFC 6902 knows: upstream's library allows them.
+fn from_the_end(document: &Value, mut operation: Value) -> Value {
+    let adds = matches!(operation["op"].as_str(), Some("add" | "copy" | "move"));
+    for (field, adds) in [("path", adds), ("from", false)] {
+        let Some(path) = operation[field].as_str().filter(|path| path.contains("/-")) else { continue };
+        let rewritten = positive(document, path, adds);
+        operation[field] = rewritten.into();
+    }
+    operation
+}
+
+/// `adds` says that the last index is where something comes in: one behind the last item is then a place too.
+fn positive(document: &Value, path: &str, adds: bool) -> String {
+    let mut at = Some(document);
+    let mut rewritten = String::with_capacity(path.len());
+    let tokens: Vec<&str> = path.split('/').skip(1).collect();
+    for (place, token) in tokens.iter().enumerate() {
+        let mut token = (*token).to_owned();
+        if let Some(Value::Array(items)) = at
+            && let Some(back) = token.strip_prefix('-').and_then(|digits| digits.parse::<usize>().ok())
+        {
+            let places = items.len() + usize::from(adds && place + 1 == tokens.len());
+            if let Some(index) = places.checked_sub(back).filter(|_| back > 0) {
+                token = index.to_string();
+            }
+        }
+        at = at.and_then(|value| value.pointer(&format!("/{token}")));
+        rewritten.push('/');
+        rewritten.push_str(&token);
+    }
+    rewritten
 }
 
 fn read(operation: Value) -> Result<PatchOperation, Status> {
@@ -120,6 +153,18 @@ mod tests {
                 Ok(("/spec/list", json!([0, 1, 2, 3]))),
             ),
             ("remove", json!([{"op": "remove", "path": "/spec/list/1"}]), Ok(("/spec/list", json!([1, 3])))),
+            ("remove the last", json!([{"op": "remove", "path": "/spec/list/-1"}]), Ok(("/spec/list", json!([1, 2])))),
+            (
+                "replace from the end",
+                json!([{"op": "replace", "path": "/spec/list/-3", "value": 0}]),
+                Ok(("/spec/list", json!([0, 2, 3]))),
+            ),
+            (
+                "add at the end",
+                json!([{"op": "add", "path": "/spec/list/-1", "value": 4}]),
+                Ok(("/spec/list", json!([1, 2, 3, 4]))),
+            ),
+            ("further back than the list is long", json!([{"op": "remove", "path": "/spec/list/-4"}]), Err(422)),
             (
                 "escaped names",
                 json!([{"op": "replace", "path": "/metadata/labels/a~1b", "value": "2"}]),
