@@ -6,6 +6,7 @@ use sdk_api::k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler;
 use sdk_plugin::{Kind, StoredAs};
 use serde_json::{Value, json};
 
+use super::annotations_v1 as annotations;
 use super::horizontal_pod_autoscaler::COLUMNS;
 
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
@@ -57,7 +58,7 @@ fn drop_empty_annotations(document: &mut Value) {
 fn to_stored(hpa: &mut Value) {
     hpa["apiVersion"] = "autoscaling/v2".into();
     let mut metrics = match take_annotation(hpa, METRICS) {
-        Some(Value::Array(metrics)) => metrics,
+        Some(Value::Array(metrics)) => metrics.iter().map(annotations::spec_from_v1).collect(),
         _ => Vec::new(),
     };
     if let Some(percent) = take(hpa, "spec", "targetCPUUtilizationPercentage") {
@@ -68,18 +69,20 @@ fn to_stored(hpa: &mut Value) {
         hpa["spec"]["metrics"] = metrics.into();
     }
     if let Some(behavior) = take_annotation(hpa, BEHAVIOR) {
-        hpa["spec"]["behavior"] = behavior;
+        hpa["spec"]["behavior"] = annotations::uncapitalised(&behavior);
     }
-    let mut current = match take_annotation(hpa, CURRENT_METRICS) {
-        Some(Value::Array(current)) => current,
-        _ => Vec::new(),
-    };
-    if let Some(percent) = take(hpa, "status", "currentCPUUtilizationPercentage") {
-        let value = json!({"averageUtilization": percent});
-        current.insert(0, json!({"type": "Resource", "resource": {"name": "cpu", "current": value}}));
-    }
-    if !current.is_empty() {
-        hpa["status"]["currentMetrics"] = current.into();
+    // The annotation has all metrics, that of the CPU among them with its raw value.
+    let percent = take(hpa, "status", "currentCPUUtilizationPercentage");
+    match (take_annotation(hpa, CURRENT_METRICS), percent) {
+        (Some(Value::Array(current)), _) => {
+            hpa["status"]["currentMetrics"] = current.iter().map(annotations::status_from_v1).collect();
+        }
+        (_, Some(percent)) => {
+            let value = json!({"averageUtilization": percent});
+            hpa["status"]["currentMetrics"] =
+                json!([{"type": "Resource", "resource": {"name": "cpu", "current": value}}]);
+        }
+        (_, None) => {}
     }
     if let Some(conditions) = take_annotation(hpa, CONDITIONS) {
         hpa["status"]["conditions"] = conditions;
@@ -96,20 +99,18 @@ fn from_stored(hpa: &mut Value) {
             hpa["spec"]["targetCPUUtilizationPercentage"] = cpu["resource"]["target"]["averageUtilization"].clone();
         }
         if !metrics.is_empty() {
-            put_annotation(hpa, METRICS, &metrics.into());
+            put_annotation(hpa, METRICS, &metrics.iter().map(annotations::spec_to_v1).collect());
         }
     }
     if let Some(behavior) = take(hpa, "spec", "behavior") {
-        put_annotation(hpa, BEHAVIOR, &behavior);
+        put_annotation(hpa, BEHAVIOR, &annotations::capitalised(&behavior));
     }
-    if let Some(Value::Array(mut current)) = take(hpa, "status", "currentMetrics") {
-        let cpu = current.iter().position(|m| is_cpu(m, &m["resource"]["current"]["averageUtilization"]));
-        if let Some(at) = cpu {
-            let cpu = current.remove(at);
+    if let Some(Value::Array(current)) = take(hpa, "status", "currentMetrics") {
+        if let Some(cpu) = current.iter().find(|m| is_cpu(m, &m["resource"]["current"]["averageUtilization"])) {
             hpa["status"]["currentCPUUtilizationPercentage"] = cpu["resource"]["current"]["averageUtilization"].clone();
         }
         if !current.is_empty() {
-            put_annotation(hpa, CURRENT_METRICS, &current.into());
+            put_annotation(hpa, CURRENT_METRICS, &current.iter().map(annotations::status_to_v1).collect());
         }
     }
     if let Some(conditions) = take(hpa, "status", "conditions") {
@@ -142,12 +143,17 @@ mod tests {
         let theirs = json!({
             "apiVersion": "autoscaling/v2", "metadata": {"name": "h"},
             "spec": {"maxReplicas": 3, "metrics": [memory], "behavior": {"scaleUp": {"selectPolicy": "Min"}}},
-            "status": {"conditions": [{"type": "AbleToScale", "status": "True"}]},
+            "status": {
+                "conditions": [{"type": "AbleToScale", "status": "True"}],
+                "currentMetrics": [{"type": "Resource", "resource": {
+                    "name": "cpu", "current": {"averageUtilization": 5, "averageValue": "50m"}}}],
+            },
         });
         let mut hpa = theirs.clone();
         from_stored(&mut hpa);
         assert_eq!(hpa["spec"], json!({"maxReplicas": 3}));
-        assert_eq!(hpa["metadata"]["annotations"].as_object().unwrap().len(), 3);
+        assert_eq!(hpa["metadata"]["annotations"].as_object().unwrap().len(), 4);
+        assert_eq!(hpa["status"]["currentCPUUtilizationPercentage"], 5);
         to_stored(&mut hpa);
         assert_eq!(hpa, theirs);
     }

@@ -1,5 +1,6 @@
 //! The kinds of `autoscaling`, one file each.
 
+mod annotations_v1;
 pub mod horizontal_pod_autoscaler;
 pub mod horizontal_pod_autoscaler_v1;
 
