@@ -1,5 +1,6 @@
 //! What is built in: the one list of plugins. Adding one touches its own folder and this file.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -107,6 +108,9 @@ pub fn register(settings: Settings) -> Tables {
         plugin.register(&mut tables);
     }
     tables.agent(Arc::new(settings.bootstrap));
+    let versions: BTreeSet<_> = tables.kinds.iter().map(|row| (row.gvk.group.clone(), row.gvk.version.clone())).collect();
+    let versions = versions.into_iter().collect();
+    tables.agent(Arc::new(groups_apiregistration::controllers::Autoregister { versions }));
     tables.agent(Arc::new(agents_scheduler::Scheduler::new(agents_scheduler::Settings {
         seed: rand::random(),
         ..agents_scheduler::Settings::default()

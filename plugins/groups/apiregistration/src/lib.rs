@@ -1,5 +1,6 @@
-//! The `apiregistration.k8s.io` API group: APIService.
+//! The `apiregistration.k8s.io` API group: APIService, and who registers what is served.
 
+pub mod controllers;
 pub mod kinds;
 
 use sdk_plugin::{Plugin, Tables};

@@ -1,0 +1,6 @@
+//! What acts on API services.
+
+mod autoregister;
+mod local;
+
+pub use autoregister::Autoregister;
