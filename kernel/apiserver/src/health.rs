@@ -25,6 +25,12 @@ impl Health {
         self.checks.write().expect("no one panics while adding a check").push(check);
     }
 
+    /// Every check by name, and why it fails.
+    pub fn all(&self) -> Vec<(&'static str, Result<(), String>)> {
+        let checks = self.checks.read().expect("no one panics while adding a check").clone();
+        checks.iter().map(|check| (check.name, (check.passes)())).collect()
+    }
+
     /// The answer's text, in upstream's form. `path` is `/readyz` or `/readyz/NAME`.
     pub fn answer(&self, path: &str, verbose: bool, excluded: &[&str]) -> Result<String, Status> {
         let mut parts = path.trim_matches('/').splitn(2, '/');

@@ -24,7 +24,7 @@ pub use delete::Deletion;
 pub use options::{
     ApplyPatch, Caller, DeleteRequest, FieldValidation, Input, ListRequest, PatchFormat, RevisionMatch, Warnings, WatchRequest,
 };
-pub use read::ObjectPage;
+pub use read::{ObjectPage, selector};
 pub use registry::{Registry, Setup};
 pub use table::KindTable;
 pub use watch::{WatchItem, Watching};

@@ -292,7 +292,7 @@ pub(crate) fn check_fields(kind: &Kind, fields: &FieldSelector) -> Result<(), St
 }
 
 /// Both selectors as one function of the object.
-pub(crate) fn selector(
+pub fn selector(
     kind: &Arc<Kind>,
     labels: LabelSelector,
     fields: FieldSelector,

@@ -337,6 +337,13 @@ impl Kind {
         self
     }
 
+    /// Makes it a kind that is made up when it is read.
+    pub fn made_up(mut self, answer: impl Answer) -> Self {
+        self.answer = Some(Arc::new(answer));
+        self.verbs = &["get", "list"];
+        self
+    }
+
     /// Makes it a kind that is answered, not stored.
     pub fn answered(mut self, answer: impl Answer) -> Self {
         self.answer = Some(Arc::new(answer));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sdk_api::{Clock, GroupVersionKind, Key, Object, Status};
+use sdk_api::{Clock, GroupVersionKind, Key, Object, Reason, Status};
 use sdk_client::{Client, Subject};
 use serde_json::Value;
 
@@ -83,6 +83,10 @@ pub trait Server: Send + Sync {
     /// A client that acts as the caller.
     fn client(&self) -> Client;
     fn clock(&self) -> Arc<dyn Clock>;
+    /// The health checks by name, each with why it fails.
+    fn health(&self) -> Vec<(&'static str, Result<(), String>)> {
+        Vec::new()
+    }
 }
 
 /// One call of an action or an answered kind.
@@ -105,8 +109,20 @@ pub trait Action: Send + Sync + 'static {
     async fn run(&self, call: Call<'_>, object: Arc<Object>) -> Result<Value, Status>;
 }
 
-/// A kind that is not stored but answered, such as SubjectAccessReview: `create` is its only verb.
+/// A kind that is not stored but answered: posted to, such as SubjectAccessReview, or made up when it is read, such as
+/// ComponentStatus. Each kind has one of both.
 #[async_trait]
 pub trait Answer: Send + Sync + 'static {
-    async fn create(&self, call: Call<'_>) -> Result<Value, Status>;
+    /// The answer to what was posted.
+    async fn create(&self, _call: Call<'_>) -> Result<Value, Status> {
+        Err(no_such_method())
+    }
+    /// All objects that there are, as documents with a name.
+    async fn read(&self, _call: Call<'_>) -> Result<Vec<Value>, Status> {
+        Err(no_such_method())
+    }
+}
+
+fn no_such_method() -> Status {
+    Status::new(405, Reason::MethodNotAllowed, "the server does not allow this method on the requested resource")
 }

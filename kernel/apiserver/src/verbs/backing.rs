@@ -59,4 +59,8 @@ impl Server for Backing<'_> {
     fn clock(&self) -> Arc<dyn Clock> {
         self.server.clock().clone()
     }
+
+    fn health(&self) -> Vec<(&'static str, Result<(), String>)> {
+        self.server.health.all()
+    }
 }
