@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kernel_registry::KindTable;
 use sdk_api::{GroupVersionKind, Scope};
 use sdk_plugin::{Connect, Kind, Served};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha512};
+use sha2::{Digest, Sha256, Sha512};
 
 /// Groups in the order in which clients resolve names that several have. Source: `groupPriorityMinimum` of the API
 /// services. Groups not named here follow in the order of their names.
@@ -183,14 +185,25 @@ fn group_document(group: &str, versions: &[&String]) -> Value {
     })
 }
 
-fn kind_json(gvk: &GroupVersionKind) -> Value {
+/// A kind of the group and version at hand goes without their names. Source: `ConvertGroupVersionIntoToDiscovery`.
+fn kind_json(gvk: &GroupVersionKind, group: &str, version: &str) -> Value {
+    if (gvk.group.as_str(), gvk.version.as_str()) == (group, version) {
+        return json!({"group": "", "version": "", "kind": gvk.kind});
+    }
     json!({"group": gvk.group, "version": gvk.version, "kind": gvk.kind})
+}
+
+/// Tells clients when the version changes that objects are stored in: the first eight bytes of a digest of its name.
+/// Source: `discovery.StorageVersionHash`.
+fn storage_version_hash(stored: &GroupVersionKind) -> String {
+    let digest = Sha256::digest(format!("{}/{}/{}", stored.group, stored.version, stored.kind));
+    STANDARD.encode(&digest[..8])
 }
 
 fn aggregated_group(group: &str, names: &[&String], versions: &ByVersion<'_>) -> Value {
     let resource = |kind: &&Kind| {
         let mut resource = json!({
-            "resource": kind.plural, "singularResource": kind.singular, "responseKind": kind_json(&kind.gvk),
+            "resource": kind.plural, "singularResource": kind.singular, "responseKind": kind_json(&kind.gvk, group, &kind.gvk.version),
             "scope": if kind.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" }, "verbs": kind.verbs,
         });
         for (field, names) in [("shortNames", &kind.short_names), ("categories", &kind.categories)] {
@@ -204,7 +217,7 @@ fn aggregated_group(group: &str, names: &[&String], versions: &ByVersion<'_>) ->
             .into_iter()
             .map(|(name, served)| {
                 let (verbs, gvk) = subresource_of(kind, name, served);
-                json!({"subresource": name, "responseKind": kind_json(&gvk), "verbs": verbs})
+                json!({"subresource": name, "responseKind": kind_json(&gvk, group, &kind.gvk.version), "verbs": verbs})
             })
             .collect();
         if !subresources.is_empty() {
@@ -238,6 +251,10 @@ fn resource_list(group: &str, version: &str, rows: &[&Kind]) -> Value {
                 resource[field] = json!(names);
             }
         }
+        if kind.answer.is_none() {
+            let stored = kind.stored_as.as_ref().map_or(&kind.gvk, |stored| &stored.kind);
+            resource["storageVersionHash"] = storage_version_hash(stored).into();
+        }
         resources.push(resource);
         for (name, served) in &kind.subresources {
             let (verbs, gvk) = subresource_of(kind, name, served);
@@ -260,6 +277,15 @@ fn resource_list(group: &str, version: &str, rows: &[&Kind]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn storage_versions_have_upstreams_hashes() {
+        for (group, version, kind, hash) in
+            [("", "v1", "Pod", "xPOwRZ+Yhw8="), ("apps", "v1", "Deployment", "8aSe+NMegvE=")]
+        {
+            assert_eq!(storage_version_hash(&GroupVersionKind::new(group, version, kind)), hash, "{kind}");
+        }
+    }
 
     #[test]
     fn stable_and_larger_versions_come_first() {

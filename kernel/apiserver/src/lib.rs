@@ -16,7 +16,9 @@ mod stall;
 mod steps;
 mod verbs;
 
+pub use discovery::Discovery;
 pub use health::{Check, Health};
 pub use listen::{ListenError, Listener};
 pub use local::LocalClients;
+pub use openapi::{Form, OpenApi, Packed};
 pub use server::{ApiServer, NodeClient, Settings};

@@ -28,8 +28,10 @@ pub(super) fn paths(kind: &Kind) -> KindPaths {
         };
         Subresource { name: (*name).to_owned(), gvk, verbs }
     };
+    // Upstream's document says that the deletion of a namespace answers a Status, although it answers the namespace.
+    let tells_of_status = kind.delete_answers_status || (kind.gvk.group.is_empty() && kind.plural == "namespaces");
     let answering = |verb| match verb {
-        Verb::Delete if !kind.delete_answers_status => Verb::DeleteAnsweringObject,
+        Verb::Delete if !tells_of_status => Verb::DeleteAnsweringObject,
         verb => verb,
     };
     KindPaths {

@@ -274,8 +274,10 @@ impl Paths<'_> {
         self.finish(path, item, takes);
     }
 
-    pub(super) fn finish(&mut self, path: &str, mut item: Map<String, Value>, takes: Vec<Value>) {
+    /// What all operations of a path take stands once, at the path.
+    pub(super) fn finish(&mut self, path: &str, mut item: Map<String, Value>, mut takes: Vec<Value>) {
         if !item.is_empty() {
+            takes.extend(shared_parameters(&mut item));
             item.insert("parameters".into(), Value::Array(takes));
             self.paths.insert(path.to_owned(), Value::Object(item));
         }
@@ -346,6 +348,22 @@ impl Paths<'_> {
     fn tag(&self) -> String {
         format!("{}_{}", group_tag(&self.group_version.group), self.group_version.version)
     }
+}
+
+/// Takes the parameters that all operations have out of them.
+fn shared_parameters(item: &mut Map<String, Value>) -> Vec<Value> {
+    let lists: Vec<&[Value]> =
+        item.values().map(|operation| operation["parameters"].as_array().map_or(&[][..], Vec::as_slice)).collect();
+    let Some((first, others)) = lists.split_first() else { return Vec::new() };
+    let shared: Vec<Value> = first.iter().filter(|p| others.iter().all(|list| list.contains(p))).cloned().collect();
+    for operation in item.values_mut().filter_map(Value::as_object_mut) {
+        let Some(Value::Array(mut own)) = operation.remove("parameters") else { continue };
+        own.retain(|parameter| !shared.contains(parameter));
+        if !own.is_empty() {
+            operation.insert("parameters".into(), own.into());
+        }
+    }
+    shared
 }
 
 /// The part of operation ids that names a group: `Apps`, `RbacAuthorization`.
