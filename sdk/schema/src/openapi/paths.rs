@@ -120,10 +120,10 @@ impl Paths<'_> {
     }
 
     fn list(&mut self, kind: &KindPaths, id: &str, takes: &[&str]) -> Operation {
-        let mut types = self.produces().to_vec();
+        // Upstream's document has the streams even where there is only a list.
+        let types: Vec<_> = self.produces().iter().chain(self.streams()).copied().collect();
         let mut words = format!("list objects of kind {}", kind.gvk.kind);
         if kind.verbs.contains(&Verb::Watch) {
-            types.extend(self.streams());
             // Nothing refers to the events of a watch, but clients generate code from their definition.
             self.wanted.insert(format!("{META}WatchEvent"));
             words = format!("list or watch objects of kind {}", kind.gvk.kind);
