@@ -37,6 +37,10 @@ impl Health {
         let (endpoint, only) = (parts.next().unwrap_or_default(), parts.next());
         let checks = self.checks.read().expect("no one panics while adding a check").clone();
         let counts = |check: &&Check| endpoint == "readyz" || check.live;
+        // That anything answers at all.
+        if only == Some("ping") {
+            return Ok("ok".into());
+        }
         if let Some(name) = only {
             let check =
                 checks.iter().filter(counts).find(|check| check.name == name).ok_or_else(Status::no_such_path)?;
@@ -55,6 +59,12 @@ impl Health {
                     lines += &format!("[-]{} failed: {why}\n", check.name);
                 }
             }
+        }
+        let known = |name: &&str| **name == *"ping" || checks.iter().any(|check| check.name == *name);
+        let unknown: Vec<String> =
+            excluded.iter().filter(|name| !known(name)).map(|name| format!("{name:?}")).collect();
+        if !unknown.is_empty() {
+            lines += &format!("warn: some health checks cannot be excluded: no matches for {}\n", unknown.join(","));
         }
         match (failed, verbose) {
             (true, _) => Err(Status::internal(format!("{lines}{endpoint} check failed"))),
@@ -77,6 +87,9 @@ mod tests {
         assert!(health.answer("/readyz", false, &[]).unwrap_err().message.contains("[-]informers failed: not synced"));
         assert_eq!(health.answer("/readyz", false, &["informers"]).unwrap(), "ok");
         assert_eq!(health.answer("/readyz/store", false, &[]).unwrap(), "ok");
+        assert_eq!(health.answer("/livez/ping", false, &[]).unwrap(), "ok");
+        let told = health.answer("/livez", true, &["nothing"]).unwrap();
+        assert!(told.contains("cannot be excluded: no matches for \"nothing\""), "{told}");
         assert_eq!(health.answer("/livez/informers", false, &[]).unwrap_err().code, 404);
         assert!(health.answer("/livez", true, &[]).unwrap().ends_with("livez check passed\n"));
     }
