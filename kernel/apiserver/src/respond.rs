@@ -138,12 +138,25 @@ fn shaped_page(kind: &Kind, page: &ObjectPage, wish: &Wish, now: Timestamp) -> R
 
 /// The response to an outcome.
 pub fn respond(kind: &Kind, outcome: Outcome, wish: &Wish, now: Timestamp) -> Response<Body> {
+    if let Some(refused) = wrong_shape(&outcome, wish) {
+        return failure(&refused);
+    }
     match outcome {
         Outcome::Object { code, object } => answer(code, shaped(kind, &object, wish, now, true), wish),
         Outcome::Document { code, document } => answer(code, document.to_string().into(), wish),
         Outcome::Page(page) if goes_in_chunks(&page, wish) => chunked(kind, page, wish),
         Outcome::Page(page) => written(200, shaped_page(kind, &page, wish, now), wish),
     }
+}
+
+/// Metadata alone is asked for under other names of one object and of many. Source: `asPartialObjectMetadata`.
+fn wrong_shape(outcome: &Outcome, wish: &Wish) -> Option<Status> {
+    let (asked, words) = match (wish.media_type.transform?.kind, outcome) {
+        (asked @ "PartialObjectMetadata", Outcome::Page(_)) => (asked, "is a list"),
+        (asked @ "PartialObjectMetadataList", Outcome::Object { .. }) => (asked, "is not a list"),
+        _ => return None,
+    };
+    Some(Status::not_acceptable(format!("you requested {asked}, but the requested object {words}")))
 }
 
 /// Long lists of plain JSON are sent while they are put together.
@@ -239,3 +252,7 @@ pub fn success(object: &Object, kind: &Kind) -> Value {
         "details": {"name": object.name(), "group": kind.gvk.group, "kind": kind.plural, "uid": object.uid()},
     })
 }
+
+#[cfg(test)]
+#[path = "respond_tests.rs"]
+mod tests;

@@ -78,7 +78,13 @@ async fn nothing_is_lost_between_a_body_and_an_answer() {
     let table = KindTable::new(rows()).unwrap();
     let registry = Registry::new(Setup { store, table, admission: Vec::new(), clock, seed: 7 });
     let (user, warnings) = (Subject::new("tester", &["system:masters"]), Warnings::default());
-    let strict = Caller { user: &user, warnings: &warnings, dry_run: false, field_validation: FieldValidation::Strict };
+    let strict = Caller {
+        user: &user,
+        warnings: &warnings,
+        dry_run: false,
+        field_validation: FieldValidation::Strict,
+        manager: "tester",
+    };
     let (mut not_served, mut not_stored) = (Vec::new(), Vec::new());
     let (mut passed, mut wrong) = (0, Vec::new());
     for file in files {
@@ -98,6 +104,8 @@ async fn nothing_is_lost_between_a_body_and_an_answer() {
         let mut sent = without_system_fields(body);
         // One example of each version; both versions of a kind share a collection.
         sent["metadata"]["name"] = format!("{}-{}", gvk.version, gvk.kind.to_lowercase()).into();
+        // The names of finalizers are checked for every kind.
+        sent["metadata"]["finalizers"] = serde_json::json!(["example.com/finalizer"]);
         let namespace = if kind.is_namespaced() { "n" } else { "" };
         let object_name = sent["metadata"]["name"].as_str().unwrap().to_owned();
         if let Err(status) = registry.create(&strict, kind, namespace, Input::from(sent.clone())).await {
