@@ -40,10 +40,12 @@ pub fn status(definition: &Value, taken: &Taken, now: Timestamp) -> Value {
     }
     if !status["storedVersions"].is_array() {
         let versions = definition["spec"]["versions"].as_array().into_iter().flatten();
-        let stored: Vec<_> = versions.filter(|version| version["storage"] == true).map(|version| version["name"].clone()).collect();
+        let stored: Vec<_> =
+            versions.filter(|version| version["storage"] == true).map(|version| version["name"].clone()).collect();
         status["storedVersions"] = stored.into();
     }
-    let mut set = |kind: &str, is: bool, reason: &str, message: &str| condition(&mut status, kind, is, reason, message, now);
+    let mut set =
+        |kind: &str, is: bool, reason: &str, message: &str| condition(&mut status, kind, is, reason, message, now);
     match &conflict {
         None => set("NamesAccepted", true, "NoConflicts", "no conflicts found"),
         Some((reason, message)) => set("NamesAccepted", false, reason, message),
@@ -74,7 +76,8 @@ pub fn is_established(definition: &Value) -> bool {
 fn accept(wanted: &Value, before: &Value, taken: &Taken) -> (Value, Option<(&'static str, String)>) {
     let mut accepted = if before.is_object() { before.clone() } else { json!({"plural": "", "kind": ""}) };
     let mut conflict = None;
-    let mut complain = |reason: &'static str, name: &str| conflict = Some((reason, format!("{name:?} is already in use")));
+    let mut complain =
+        |reason: &'static str, name: &str| conflict = Some((reason, format!("{name:?} is already in use")));
     for (field, reason, names) in [
         ("plural", "PluralConflict", &taken.resources),
         ("singular", "SingularConflict", &taken.resources),
@@ -137,16 +140,22 @@ pub fn approval(annotation: &Value) -> (bool, &'static str, String) {
         None | Some("") => (
             false,
             "MissingAnnotation",
-            format!("protected groups must have approval annotation {APPROVAL:?}, see https://github.com/kubernetes/enhancements/pull/1111"),
+            format!(
+                "protected groups must have approval annotation {APPROVAL:?}, see https://github.com/kubernetes/enhancements/pull/1111"
+            ),
         ),
-        Some(words) if words.starts_with("unapproved") => (false, "UnapprovedAnnotation", format!("not approved: {words:?}")),
+        Some(words) if words.starts_with("unapproved") => {
+            (false, "UnapprovedAnnotation", format!("not approved: {words:?}"))
+        }
         Some(url) if url.split_once("://").is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty()) => {
             (true, "ApprovedAnnotation", format!("approved in {url}"))
         }
         Some(_) => (
             false,
             "InvalidAnnotation",
-            format!("protected groups must have approval annotation {APPROVAL:?} with either a URL or a reason starting with \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111"),
+            format!(
+                "protected groups must have approval annotation {APPROVAL:?} with either a URL or a reason starting with \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111"
+            ),
         ),
     }
 }
@@ -163,7 +172,16 @@ mod tests {
 
     fn conditions(status: &Value) -> Vec<String> {
         let all = status["conditions"].as_array().unwrap();
-        all.iter().map(|c| format!("{}={} {}", c["type"].as_str().unwrap(), c["status"].as_str().unwrap(), c["reason"].as_str().unwrap())).collect()
+        all.iter()
+            .map(|c| {
+                format!(
+                    "{}={} {}",
+                    c["type"].as_str().unwrap(),
+                    c["status"].as_str().unwrap(),
+                    c["reason"].as_str().unwrap()
+                )
+            })
+            .collect()
     }
 
     #[test]
@@ -184,7 +202,10 @@ mod tests {
             let mut taken = Taken::default();
             taken.add(&names);
             let found = status(&definition, &taken, now);
-            assert_eq!(conditions(&found), [format!("NamesAccepted=False {reason}"), "Established=False NotAccepted".into()]);
+            assert_eq!(
+                conditions(&found),
+                [format!("NamesAccepted=False {reason}"), "Established=False NotAccepted".into()]
+            );
         }
         // Established, then a new short name that another has: the old names stay.
         definition["status"] = free.clone();
@@ -192,7 +213,10 @@ mod tests {
         let mut taken = Taken::default();
         taken.add(&json!({"plural": "other"}));
         let found = status(&definition, &taken, now);
-        assert_eq!(conditions(&found), ["NamesAccepted=False ShortNamesConflict", "Established=True InitialNamesAccepted"]);
+        assert_eq!(
+            conditions(&found),
+            ["NamesAccepted=False ShortNamesConflict", "Established=True InitialNamesAccepted"]
+        );
         assert_eq!(found["acceptedNames"]["shortNames"], json!(["wd"]));
     }
 

@@ -170,9 +170,10 @@ fn find<'a>(steps: &[Step], value: &'a Value) -> Vec<&'a Value> {
         }
         (Step::All, Value::Array(items)) => items.iter().collect(),
         (Step::All, Value::Object(fields)) => fields.values().collect(),
-        (Step::Where(path, operator, wanted), Value::Array(items)) => {
-            items.iter().filter(|item| find(path, item).iter().any(|found| compares(found, *operator, wanted))).collect()
-        }
+        (Step::Where(path, operator, wanted), Value::Array(items)) => items
+            .iter()
+            .filter(|item| find(path, item).iter().any(|found| compares(found, *operator, wanted)))
+            .collect(),
         (Step::Has(path), Value::Array(items)) => items.iter().filter(|item| !find(path, item).is_empty()).collect(),
         _ => Vec::new(),
     };

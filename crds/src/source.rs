@@ -99,7 +99,8 @@ impl Definitions {
     async fn follow(&self, context: &Context) -> Result<(), Status> {
         let list = context.client.list(&definitions(), "", ListOptions::default()).await?;
         let there: HashSet<&str> = list.objects.iter().map(|object| object.name()).collect();
-        let gone: Vec<String> = self.lock().known.keys().filter(|name| !there.contains(name.as_str())).cloned().collect();
+        let gone: Vec<String> =
+            self.lock().known.keys().filter(|name| !there.contains(name.as_str())).cloned().collect();
         gone.iter().for_each(|name| self.gone(name));
         for object in &list.objects {
             self.seen(context, object.clone()).await;
@@ -138,7 +139,9 @@ impl Definitions {
             match context.client.update(object.key(), "status", planned.clone()).await {
                 // A newer state is on its way, and is looked at in its turn.
                 Err(status) if status.is_conflict() || status.is_not_found() => {}
-                Err(status) => tracing::error!(name = object.name(), error = %status, "A definition's status could not be written."),
+                Err(status) => {
+                    tracing::error!(name = object.name(), error = %status, "A definition's status could not be written.")
+                }
                 Ok(written) => drop(self.lock().known.insert(object.name().to_owned(), written)),
             }
         }
@@ -163,7 +166,9 @@ impl Definitions {
             state.cleaning.remove(object.uid());
         }
         state.made_of.remove(name);
-        if let Some(rows) = &state.rows && let Err(why) = rows.replace(name, Vec::new()) {
+        if let Some(rows) = &state.rows
+            && let Err(why) = rows.replace(name, Vec::new())
+        {
             tracing::error!(name, why, "The rows of a definition could not be removed.");
         }
     }

@@ -21,6 +21,9 @@ mod tests {
     fn versions_have_an_order() {
         let mut all = ["foo1", "v11alpha2", "v3beta1", "v10", "v2", "v12alpha1", "v10beta3", "v11beta2", "foo10", "v1"];
         all.sort_by_key(|version| std::cmp::Reverse(super::rank(version)));
-        assert_eq!(all, ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v12alpha1", "v11alpha2", "foo1", "foo10"]);
+        assert_eq!(
+            all,
+            ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v12alpha1", "v11alpha2", "foo1", "foo10"]
+        );
     }
 }

@@ -24,7 +24,9 @@ fn column(given: &Value) -> Option<TableColumn> {
     let path = JsonPath::parse(given["jsonPath"].as_str()?).ok()?;
     let (name, kind) = (text("name"), text("type"));
     let description = match text("description") {
-        none if none.is_empty() => format!("Custom resource definition column (in JSONPath format): {}", text("jsonPath")),
+        none if none.is_empty() => {
+            format!("Custom resource definition column (in JSONPath format): {}", text("jsonPath"))
+        }
         words => words,
     };
     let shown = kind.clone();
@@ -72,7 +74,10 @@ mod tests {
         let now: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
         for (object, cells) in [
             (json!({"s": "x", "i": 3, "b": true, "d": "2026-01-01T00:00:00Z"}), json!(["x", 3, true, "60m"])),
-            (json!({"s": {"a": 1}, "i": "3", "b": "true", "d": "never"}), json!(["{\"a\":1}", null, null, "<invalid>"])),
+            (
+                json!({"s": {"a": 1}, "i": "3", "b": "true", "d": "never"}),
+                json!(["{\"a\":1}", null, null, "<invalid>"]),
+            ),
             (json!({"i": 3.7}), json!([null, 3, null, null])),
         ] {
             let shown: Vec<_> = columns[1..].iter().map(|column| column.value(&object, now)).collect();

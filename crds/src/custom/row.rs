@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sdk_api::{GroupResource, GroupVersionKind, Scope};
 use sdk_plugin::kind::{Field, ReadField};
 use sdk_plugin::{Kind, PartOf, StoredAs};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::columns::columns;
 use super::scale::Scale;
@@ -54,7 +54,12 @@ fn row(definition: &Value, version: &Value, strategy: Arc<Custom>) -> Kind {
     let (spec, names) = (&definition["spec"], &definition["status"]["acceptedNames"]);
     let scope = if text(spec, "scope") == "Cluster" { Scope::Cluster } else { Scope::Namespaced };
     let words = |field: &str| -> Vec<Cow<'static, str>> {
-        names[field].as_array().into_iter().flatten().filter_map(|word| Some(word.as_str()?.to_owned().into())).collect()
+        names[field]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|word| Some(word.as_str()?.to_owned().into()))
+            .collect()
     };
     let gvk = strategy.gvk.clone();
     let list_kind = text(names, "listKind").to_owned();
@@ -118,6 +123,7 @@ fn deprecation(definition: &Value, version: &Value) -> Option<Cow<'static, str>>
 #[cfg(test)]
 mod tests {
     use sdk_plugin::Served;
+    use serde_json::json;
 
     use super::*;
 
@@ -136,11 +142,18 @@ mod tests {
     fn a_version_is_a_row() {
         let mut v1 = version("v1", true, false, "one");
         v1["deprecated"] = json!(true);
-        v1["subresources"] = json!({"status": {}, "scale": {"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n"}});
+        v1["subresources"] =
+            json!({"status": {}, "scale": {"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n"}});
         v1["selectableFields"] = json!([{"jsonPath": ".spec.a"}]);
-        let definition = definition(json!([v1, version("v2", false, true, "two"), version("v3", false, false, "x"), version("v4", true, false, "y")]));
+        let definition = definition(json!([
+            v1,
+            version("v2", false, true, "two"),
+            version("v3", false, false, "x"),
+            version("v4", true, false, "y")
+        ]));
         let rows = rows(&definition);
-        let seen: Vec<_> = rows.iter().map(|row| (row.gvk.version.as_str(), row.served, row.stored_as.is_some())).collect();
+        let seen: Vec<_> =
+            rows.iter().map(|row| (row.gvk.version.as_str(), row.served, row.stored_as.is_some())).collect();
         assert_eq!(seen, [("v2", false, false), ("v1", true, true), ("v4", true, true)]);
         let v1 = &rows[1];
         assert_eq!(v1.deprecated.as_deref(), Some("example.com/v1 Widget is deprecated; use example.com/v4 Widget"));
@@ -162,9 +175,13 @@ mod tests {
         assert_eq!(document["spec"], json!({"a": "b", "one": "d"}));
         (v1.stored_as.as_ref().unwrap().to_stored)(&mut document);
         v2.strategy.default(&mut document).unwrap();
-        assert_eq!((&document["apiVersion"], &document["spec"]), (&json!("example.com/v2"), &json!({"a": "b", "two": "d"})));
+        assert_eq!(
+            (&document["apiVersion"], &document["spec"]),
+            (&json!("example.com/v2"), &json!({"a": "b", "two": "d"}))
+        );
 
-        let old = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "x"}, "spec": {"one": "d"}});
+        let old =
+            json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "x"}, "spec": {"one": "d"}});
         let key = GroupResource::new("example.com", "widgets");
         let fresh = v2.strategy.refresh(&sdk_api::Object::from_tree(&key, old)).unwrap();
         assert_eq!((&fresh["apiVersion"], &fresh["spec"]), (&json!("example.com/v2"), &json!({"two": "d"})));

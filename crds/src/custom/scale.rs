@@ -30,23 +30,37 @@ impl Scale {
         let mut found = Violations::default();
         for path in [&self.spec, &self.status] {
             let value = at_path(object, path);
-            let words = match (value, value.as_i64()) {
+            let number = value.as_i64();
+            let words = match (value, number) {
                 (Value::Null, _) => continue,
-                (_, None) => format!("{path} accessor error: {value} is not an integer"),
+                (_, None) => format!("{path} accessor error: {}, expected int64", of_type(value)),
                 (_, Some(number)) if number < 0 => "should be a non-negative integer".into(),
                 (_, Some(number)) if number > i64::from(i32::MAX) => {
                     format!("should be less than or equal to {}", i32::MAX)
                 }
                 _ => continue,
             };
-            found.invalid(path, value.clone(), words);
+            found.invalid(path, number.unwrap_or(0), words);
         }
         let selector = at_path(object, &self.selector);
         if !self.selector.is_empty() && !selector.is_null() && !selector.is_string() {
-            found.invalid(&self.selector, selector.clone(), format!("{} accessor error: it is not a string", self.selector));
+            let words = format!("{} accessor error: {}, expected string", self.selector, of_type(selector));
+            found.invalid(&self.selector, "", words);
         }
         found
     }
+}
+
+/// A value and its type, as Go prints them.
+fn of_type(value: &Value) -> String {
+    let (shown, kind) = match value {
+        Value::String(text) => (text.clone(), "string"),
+        Value::Bool(_) => (value.to_string(), "bool"),
+        Value::Number(number) => (value.to_string(), if number.is_f64() { "float64" } else { "int64" }),
+        Value::Array(_) => (value.to_string(), "[]interface {}"),
+        _ => (value.to_string(), "map[string]interface {}"),
+    };
+    format!("{shown} is of the type {kind}")
 }
 
 impl Part for Scale {
@@ -71,7 +85,9 @@ impl Part for Scale {
         if wanted != 0 {
             scale["spec"]["replicas"] = wanted.into();
         }
-        if let Some(selector) = at_path(object, &self.selector).as_str().filter(|text| !text.is_empty() && !self.selector.is_empty()) {
+        if let Some(selector) =
+            at_path(object, &self.selector).as_str().filter(|text| !text.is_empty() && !self.selector.is_empty())
+        {
             scale["status"]["selector"] = selector.into();
         }
         Ok(scale)
@@ -105,12 +121,18 @@ mod tests {
         let scale = Scale::of(&given).unwrap();
         let mut object = json!({"metadata": {"name": "a"}, "spec": {"n": 2}, "status": {"n": 1, "sel": "a=b"}});
         let mut read = scale.read(&object).unwrap();
-        assert_eq!((&read["spec"], &read["status"]), (&json!({"replicas": 2}), &json!({"replicas": 1, "selector": "a=b"})));
+        assert_eq!(
+            (&read["spec"], &read["status"]),
+            (&json!({"replicas": 2}), &json!({"replicas": 1, "selector": "a=b"}))
+        );
         read["spec"]["replicas"] = json!(5);
         scale.write(&mut object, &read).unwrap();
         assert_eq!(object["spec"]["n"], 5);
         assert!(scale.read(&json!({})).unwrap_err().message.contains("\".spec.n\" does not exist"));
-        assert_eq!(scale.validate(&json!({"spec": {"n": -1}, "status": {"n": "x"}})).fields(), [".spec.n", ".status.n"]);
+        assert_eq!(
+            scale.validate(&json!({"spec": {"n": -1}, "status": {"n": "x"}})).fields(),
+            [".spec.n", ".status.n"]
+        );
         assert!(Scale::of(&Value::Null).is_none());
     }
 }

@@ -84,7 +84,9 @@ impl DynStrategy for Custom {
 
     fn prepare_create(&self, _new: &mut Value, _now: Timestamp) -> Result<(), Status> {
         match self.is_terminating {
-            true => Err(Status::method_not_allowed(format!("create on resources of kind {:?}", self.resource.to_string()))),
+            true => {
+                Err(Status::method_not_allowed(format!("create on resources of kind {:?}", self.resource.to_string())))
+            }
             false => Ok(()),
         }
     }

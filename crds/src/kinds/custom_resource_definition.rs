@@ -67,7 +67,9 @@ impl Strategy for DefinitionStrategy {
             if let Some(schema) = schema {
                 schema.walk(&path, &mut |path, schema| {
                     if !schema.rules.is_empty() {
-                        warnings.push(format!("{path}.x-kubernetes-validations: rules are kept, but not evaluated by this server yet"));
+                        warnings.push(format!(
+                            "{path}.x-kubernetes-validations: rules are kept, but not evaluated by this server yet"
+                        ));
                     }
                 });
             }
@@ -190,7 +192,8 @@ mod tests {
         let other = definition(json!({"scope": "Cluster"}));
         let mut old = definition(json!({}));
         assert!(DefinitionStrategy.validate(&other, Some(&old)).is_empty(), "not established yet");
-        old.status = serde_json::from_value(json!({"conditions": [{"type": "Established", "status": "True"}]})).unwrap();
+        old.status =
+            serde_json::from_value(json!({"conditions": [{"type": "Established", "status": "True"}]})).unwrap();
         assert_eq!(DefinitionStrategy.validate(&other, Some(&old)).fields(), ["spec.scope"]);
     }
 }

@@ -37,7 +37,8 @@ pub fn definition(new: &Value, old: Option<&Value>) -> Violations {
     }
     given_names(&spec["names"], "spec.names", &mut found);
     if spec["preserveUnknownFields"] == true {
-        let why = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+        let why =
+            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
         found.invalid("spec.preserveUnknownFields", true, why);
     }
     versions(spec, &mut found);
@@ -77,7 +78,8 @@ fn given_names(names: &Value, path: &str, found: &mut Violations) {
     let mut label = |field: String, text: &str, case: bool| {
         let problems = names::dns1035_label(&if case { text.to_lowercase() } else { text.to_owned() });
         for problem in problems {
-            let words = if case { format!("may have mixed case, but should otherwise match: {problem}") } else { problem };
+            let words =
+                if case { format!("may have mixed case, but should otherwise match: {problem}") } else { problem };
             found.invalid(&field, text, words);
         }
     };
@@ -117,11 +119,16 @@ fn versions(spec: &Value, found: &mut Violations) {
                 found.invalid(format!("{path}.deprecationWarning"), words, "can only be set for deprecated versions");
             }
             if words.is_empty() || words.len() > 256 {
-                let why = if words.is_empty() { "must not be empty if not null" } else { "must be 256 characters or less" };
+                let why =
+                    if words.is_empty() { "must not be empty if not null" } else { "must be 256 characters or less" };
                 found.invalid(format!("{path}.deprecationWarning"), words, why);
             }
             if words.chars().any(char::is_control) {
-                found.invalid(format!("{path}.deprecationWarning"), words, "must only contain printable UTF-8 characters; non-printable characters found");
+                found.invalid(
+                    format!("{path}.deprecationWarning"),
+                    words,
+                    "must only contain printable UTF-8 characters; non-printable characters found",
+                );
             }
         }
         one_version(version, &path, found);

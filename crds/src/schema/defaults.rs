@@ -83,9 +83,9 @@ pub fn needs_defaults(document: &Value, schema: &Schema) -> bool {
                     schema.property(name).is_some_and(|of| nulled(value, of) || needs_defaults(value, of))
                 })
         }
-        Value::Array(items) => schema
-            .items()
-            .is_some_and(|of| items.iter().any(|item| nulled(item, of) || needs_defaults(item, of))),
+        Value::Array(items) => {
+            schema.items().is_some_and(|of| items.iter().any(|item| nulled(item, of) || needs_defaults(item, of)))
+        }
         _ => false,
     }
 }
@@ -110,7 +110,10 @@ mod tests {
         for (before, after) in [
             (json!({}), json!({"a": "A", "b": "B", "c": {"d": 1}})),
             (json!({"a": null, "b": null, "c": {}}), json!({"a": "A", "b": null, "c": {"d": 1}})),
-            (json!({"a": "", "b": "", "c": {"d": 0}, "e": {}}), json!({"a": "", "b": "", "c": {"d": 0}, "e": {"f": 1}})),
+            (
+                json!({"a": "", "b": "", "c": {"d": 0}, "e": {}}),
+                json!({"a": "", "b": "", "c": {"d": 0}, "e": {"f": 1}}),
+            ),
             (
                 json!({"a": "x", "b": "x", "c": {"d": 2}, "l": [{}, {"p": "UDP"}], "m": {"k": null}}),
                 json!({"a": "x", "b": "x", "c": {"d": 2}, "l": [{"p": "TCP"}, {"p": "UDP"}], "m": {"k": 7}}),

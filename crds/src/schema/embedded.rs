@@ -22,7 +22,13 @@ pub fn coerce(document: &mut Value, schema: &Schema) -> Result<Vec<String>, Stri
     Ok(removed)
 }
 
-fn walk(value: &mut Value, schema: &Schema, is_root: bool, path: &str, removed: &mut Vec<String>) -> Result<(), String> {
+fn walk(
+    value: &mut Value,
+    schema: &Schema,
+    is_root: bool,
+    path: &str,
+    removed: &mut Vec<String>,
+) -> Result<(), String> {
     if is_root || schema.embedded {
         for field in ["apiVersion", "kind"] {
             if !is_root && value.get(field).is_some_and(|text| !text.is_string()) {
@@ -95,8 +101,11 @@ fn validate_one(object: &Value, path: &str, found: &mut Violations) {
     }
     let metadata = &object["metadata"];
     let here = child(path, "metadata");
-    if let Some(name) = metadata["name"].as_str().filter(|name| matches!(*name, "." | "..") || name.contains(['/', '%'])) {
-        let words = if name.starts_with('.') { format!("may not be '{name}'") } else { "may not contain '/' or '%'".into() };
+    if let Some(name) =
+        metadata["name"].as_str().filter(|name| matches!(*name, "." | "..") || name.contains(['/', '%']))
+    {
+        let words =
+            if name.starts_with('.') { format!("may not be '{name}'") } else { "may not contain '/' or '%'".into() };
         found.invalid(child(&here, "name"), name, words);
     }
     for (key, value) in metadata["labels"].as_object().into_iter().flatten() {

@@ -56,8 +56,30 @@ fn is_date_time(text: &str) -> bool {
 fn is_duration(text: &str) -> bool {
     const GO: [&str; 7] = ["ns", "us", "µs", "ms", "s", "m", "h"];
     const SCALA: [&str; 25] = [
-        "ns", "nano", "nanosecond", "nanoseconds", "us", "µs", "micro", "microsecond", "microseconds", "ms", "milli",
-        "millisecond", "milliseconds", "s", "sec", "second", "seconds", "m", "min", "minute", "minutes", "h", "hr", "hour",
+        "ns",
+        "nano",
+        "nanosecond",
+        "nanoseconds",
+        "us",
+        "µs",
+        "micro",
+        "microsecond",
+        "microseconds",
+        "ms",
+        "milli",
+        "millisecond",
+        "milliseconds",
+        "s",
+        "sec",
+        "second",
+        "seconds",
+        "m",
+        "min",
+        "minute",
+        "minutes",
+        "h",
+        "hr",
+        "hour",
         "hours",
     ];
     const LONG: [&str; 7] = ["d", "day", "days", "w", "wk", "week", "weeks"];
@@ -74,7 +96,10 @@ fn is_duration(text: &str) -> bool {
     let go = loop {
         let (digits, unit) = split(rest);
         let number = &rest[..digits];
-        if !number.bytes().any(|b| b.is_ascii_digit()) || number.matches('.').count() > 1 || !GO.contains(&&rest[digits..unit]) {
+        if !number.bytes().any(|b| b.is_ascii_digit())
+            || number.matches('.').count() > 1
+            || !GO.contains(&&rest[digits..unit])
+        {
             break false;
         }
         rest = &rest[unit..];
@@ -95,7 +120,8 @@ fn is_email(text: &str) -> bool {
     };
     let Some((local, domain)) = address.rsplit_once('@') else { return false };
     let atom = |text: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || !c.is_ascii())
+        !text.is_empty()
+            && text.chars().all(|c| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || !c.is_ascii())
     };
     let quoted = local.len() > 1 && local.starts_with('"') && local.ends_with('"');
     (quoted || local.split('.').all(atom)) && domain.split('.').all(atom)
@@ -141,7 +167,8 @@ fn is_uri(text: &str) -> bool {
 
 fn is_uuid(text: &str, version: Option<char>) -> bool {
     let digits: String = text.chars().filter(|c| *c != '-').collect();
-    let dashes_fit = text.char_indices().filter(|(_, c)| *c == '-').count() <= 4 && !text.starts_with('-') && !text.ends_with('-');
+    let dashes_fit =
+        text.char_indices().filter(|(_, c)| *c == '-').count() <= 4 && !text.starts_with('-') && !text.ends_with('-');
     let variant = matches!(version, Some('4' | '5'));
     digits.len() == 32
         && dashes_fit

@@ -15,7 +15,8 @@ pub fn duplicates(value: &Value, schema: &Schema, path: &str, found: &mut Violat
                 match schema.list_type.as_deref() {
                     Some("set") => Some(item.clone()),
                     Some("map") => {
-                        let keys = schema.list_map_keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone())));
+                        let keys =
+                            schema.list_map_keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone())));
                         Some(Value::Object(keys.collect::<Map<_, _>>()))
                     }
                     _ => None,

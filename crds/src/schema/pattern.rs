@@ -38,7 +38,9 @@ fn translated(pattern: &str) -> String {
                 };
                 match ascii {
                     Some(set) if in_class && escaped.is_ascii_lowercase() => out.push_str(set),
-                    Some(set) => out.push_str(&format!("[{}{set}]", if escaped.is_ascii_uppercase() { "^" } else { "" })),
+                    Some(set) => {
+                        out.push_str(&format!("[{}{set}]", if escaped.is_ascii_uppercase() { "^" } else { "" }))
+                    }
                     None => out.extend(['\\', escaped]),
                 }
             }

@@ -104,7 +104,10 @@ mod tests {
         assert!(needs_pruning(&document, &schema));
         let mut removed = prune(&mut document, &schema);
         removed.sort();
-        assert_eq!(removed, ["spec.c", "spec.free.b.gone", "spec.list[1].y", "spec.map.k.y", "spec.pod.more", "status"]);
+        assert_eq!(
+            removed,
+            ["spec.c", "spec.free.b.gone", "spec.list[1].y", "spec.map.k.y", "spec.pod.more", "status"]
+        );
         assert!(!needs_pruning(&document, &schema));
         assert_eq!(document["spec"]["free"], json!({"z": 1, "b": {}}));
     }

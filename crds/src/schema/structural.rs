@@ -8,7 +8,8 @@ use super::pattern::Pattern;
 use super::{Additional, Items, Schema, defaults, embedded, lists, prune, validate};
 
 const TYPES: &[&str] = &["array", "boolean", "integer", "number", "object", "string"];
-const IMPLIED: &str = "must not specify anything other than name and generateName, but metadata is implicitly specified";
+const IMPLIED: &str =
+    "must not specify anything other than name and generateName, but metadata is implicitly specified";
 
 /// Where a schema stands; it decides who must have a type.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,8 +68,14 @@ fn words(schema: &Schema, path: &str, found: &mut Violations) {
     if schema.kind == "array" && schema.items.is_none() {
         found.required(format!("{path}.items"), "must be specified");
     }
-    if !schema.pattern.is_empty() && let Err(why) = Pattern::new(&schema.pattern) {
-        found.invalid(format!("{path}.pattern"), schema.pattern.as_str(), format!("must be a valid regular expression, but isn't: {why}"));
+    if !schema.pattern.is_empty()
+        && let Err(why) = Pattern::new(&schema.pattern)
+    {
+        found.invalid(
+            format!("{path}.pattern"),
+            schema.pattern.as_str(),
+            format!("must be a valid regular expression, but isn't: {why}"),
+        );
     }
     if schema.preserve_unknown == Some(false) {
         found.invalid(format!("{path}.x-kubernetes-preserve-unknown-fields"), false, "must be true or undefined");
@@ -101,7 +108,10 @@ fn merging(schema: &Schema, path: &str, found: &mut Violations) {
         "set" => {
             let Some(items) = schema.items() else { return };
             if items.nullable {
-                found.forbidden(format!("{path}.items.nullable"), "cannot be nullable when x-kubernetes-list-type is set");
+                found.forbidden(
+                    format!("{path}.items.nullable"),
+                    "cannot be nullable when x-kubernetes-list-type is set",
+                );
             }
             if items.kind == "object" && items.map_type.as_deref() != Some("atomic") {
                 let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
@@ -157,7 +167,8 @@ fn map_keys(schema: &Schema, path: &str, found: &mut Violations) {
             found.invalid(format!("{path}.items.properties[{key}].type"), property.kind.as_str(), why);
         }
         if !items.required.contains(key) && property.default.is_none() {
-            let why = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
+            let why =
+                "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
             found.required(format!("{path}.items.properties[{key}].default"), why);
         }
         if property.nullable {
@@ -179,7 +190,11 @@ fn structure(schema: &Schema, level: Level, path: &str, found: &mut Violations) 
             }
         }
         if !schema.kind.is_empty() {
-            found.invalid(format!("{path}.type"), schema.kind.as_str(), "must be empty if x-kubernetes-int-or-string is true");
+            found.invalid(
+                format!("{path}.type"),
+                schema.kind.as_str(),
+                "must be empty if x-kubernetes-int-or-string is true",
+            );
         }
     }
     let here = format!("{path}.type");
@@ -206,7 +221,8 @@ fn structure(schema: &Schema, level: Level, path: &str, found: &mut Violations) 
         found.forbidden(format!("{path}.additionalProperties"), why);
     }
     if schema.embedded && !schema.preserves_unknown() && schema.properties.is_empty() {
-        let why = "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields";
+        let why =
+            "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields";
         found.required(format!("{path}.properties"), why);
     }
     if level == Level::Root || schema.embedded {
@@ -214,7 +230,8 @@ fn structure(schema: &Schema, level: Level, path: &str, found: &mut Violations) 
     }
     for (word, schemas) in schema.junctors() {
         // Of an int-or-string the two types may stand in an anyOf.
-        let is_pattern = schema.int_or_string && (is_int_or_string(schemas) || (word == "allOf" && holds_int_or_string(schemas)));
+        let is_pattern =
+            schema.int_or_string && (is_int_or_string(schemas) || (word == "allOf" && holds_int_or_string(schemas)));
         for (at, inner) in schemas.iter().enumerate() {
             if !is_pattern {
                 nested(schema, inner, &format!("{path}.{word}[{at}]"), found);
@@ -256,7 +273,11 @@ fn implied(schema: &Schema, path: &str, found: &mut Violations) {
         found.invalid(format!("{here}.type"), metadata.kind.as_str(), "must be object");
     }
     let others = metadata.properties.keys().any(|name| !matches!(name.as_str(), "name" | "generateName"));
-    if others || metadata.additional_properties.is_some() || metadata.preserves_unknown() || !metadata.required.is_empty() {
+    if others
+        || metadata.additional_properties.is_some()
+        || metadata.preserves_unknown()
+        || !metadata.required.is_empty()
+    {
         found.forbidden(here, IMPLIED);
     }
 }
@@ -287,13 +308,16 @@ fn nested(outer: &Schema, inner: &Schema, path: &str, found: &mut Violations) {
         match outer.property(name) {
             Some(structure) => nested(structure, property, &here, found),
             None if outer.preserves_unknown() => nested(outer, property, &here, found),
-            None => found.required(here.replacen(path, &structure_of(path), 1), format!("because it is defined in {here}")),
+            None => {
+                found.required(here.replacen(path, &structure_of(path), 1), format!("because it is defined in {here}"))
+            }
         }
     }
     if let Some(items) = inner.items() {
         match outer.items() {
             Some(structure) => nested(structure, items, &format!("{path}.items"), found),
-            None => found.required(format!("{}.items", structure_of(path)), format!("because it is defined in {path}.items")),
+            None => found
+                .required(format!("{}.items", structure_of(path)), format!("because it is defined in {path}.items")),
         }
     }
     for (word, schemas) in inner.junctors() {
@@ -308,9 +332,9 @@ fn nested(outer: &Schema, inner: &Schema, path: &str, found: &mut Violations) {
 
 /// The path of the structure that a path through `allOf` and the like speaks of.
 fn structure_of(path: &str) -> String {
-    let steps = path.split('.').filter(|step| {
-        !(*step == "not" || ["allOf[", "anyOf[", "oneOf["].iter().any(|word| step.starts_with(word)))
-    });
+    let steps = path
+        .split('.')
+        .filter(|step| !(*step == "not" || ["allOf[", "anyOf[", "oneOf["].iter().any(|word| step.starts_with(word))));
     steps.collect::<Vec<_>>().join(".")
 }
 
@@ -365,10 +389,22 @@ mod tests {
             ("an unknown type", field(json!({"type": "text"})), vec!["s.properties[a].type"]),
             ("a reference", field(json!({"type": "string", "$ref": "x"})), vec!["s.properties[a].$ref"]),
             ("no items", field(json!({"type": "array"})), vec!["s.properties[a].items"]),
-            ("unique items", field(json!({"type": "array", "uniqueItems": true, "items": {"type": "string"}})), vec!["s.properties[a].uniqueItems"]),
+            (
+                "unique items",
+                field(json!({"type": "array", "uniqueItems": true, "items": {"type": "string"}})),
+                vec!["s.properties[a].uniqueItems"],
+            ),
             ("a broken pattern", field(json!({"type": "string", "pattern": "("})), vec!["s.properties[a].pattern"]),
-            ("int or string", field(json!({"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]})), vec![]),
-            ("a type in anyOf", field(json!({"type": "string", "anyOf": [{"type": "string"}]})), vec!["s.properties[a].anyOf[0].type"]),
+            (
+                "int or string",
+                field(json!({"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]})),
+                vec![],
+            ),
+            (
+                "a type in anyOf",
+                field(json!({"type": "string", "anyOf": [{"type": "string"}]})),
+                vec!["s.properties[a].anyOf[0].type"],
+            ),
             (
                 "a property in anyOf alone",
                 json!({"type": "object", "anyOf": [{"properties": {"b": {"minimum": 1}}}]}),

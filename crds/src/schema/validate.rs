@@ -96,7 +96,8 @@ fn go_number(number: f64) -> String {
 
 fn numeric(number: &serde_json::Number, schema: &Schema, path: &str, found: &mut Violations) {
     let value = number.as_f64().unwrap_or(f64::NAN);
-    let mut wrong = |words: String| found.invalid(path, Value::Number(number.clone()), format!("{path} in body {words}"));
+    let mut wrong =
+        |words: String| found.invalid(path, Value::Number(number.clone()), format!("{path} in body {words}"));
     if let Some(max) = schema.maximum {
         match schema.exclusive_maximum {
             true if value >= max => wrong(format!("should be less than {}", go_number(max))),
@@ -217,18 +218,18 @@ mod tests {
     #[test]
     fn wrong_values_are_told_in_upstreams_words() {
         let schema = Schema::parse(&json!({"type": "object", "properties": {"spec": {
-            "type": "object", "required": ["size"], "properties": {
-                "size": {"type": "integer", "minimum": 1, "maximum": 10, "format": "int32"},
-                "big": {"type": "integer", "format": "int32"},
-                "half": {"type": "number", "multipleOf": 0.5},
-                "colour": {"type": "string", "enum": ["red", "blue"]},
-                "cron": {"type": "string", "pattern": "^a+$", "maxLength": 3, "minLength": 2},
-                "time": {"type": "string", "format": "date-time"},
-                "list": {"type": "array", "maxItems": 2, "items": {"type": "string"}},
-                "maybe": {"type": "string", "nullable": true},
-                "port": {"x-kubernetes-int-or-string": true},
-                "map": {"type": "object", "maxProperties": 1, "additionalProperties": {"type": "integer"}},
-            }}}}))
+        "type": "object", "required": ["size"], "properties": {
+            "size": {"type": "integer", "minimum": 1, "maximum": 10, "format": "int32"},
+            "big": {"type": "integer", "format": "int32"},
+            "half": {"type": "number", "multipleOf": 0.5},
+            "colour": {"type": "string", "enum": ["red", "blue"]},
+            "cron": {"type": "string", "pattern": "^a+$", "maxLength": 3, "minLength": 2},
+            "time": {"type": "string", "format": "date-time"},
+            "list": {"type": "array", "maxItems": 2, "items": {"type": "string"}},
+            "maybe": {"type": "string", "nullable": true},
+            "port": {"x-kubernetes-int-or-string": true},
+            "map": {"type": "object", "maxProperties": 1, "additionalProperties": {"type": "integer"}},
+        }}}}))
         .unwrap();
         for (spec, words) in [
             (json!({"size": 3, "maybe": null, "port": "http", "half": 1.5, "map": {"a": 1}}), "[]"),
@@ -244,14 +245,23 @@ mod tests {
                 json!({"size": 1, "big": 3_000_000_000_u64}),
                 "spec.big: Invalid value: 3000000000: Checked value must be of type integer with format int32",
             ),
-            (json!({"size": 1, "half": 0.3}), "spec.half: Invalid value: 0.3: spec.half in body should be a multiple of 0.5"),
+            (
+                json!({"size": 1, "half": 0.3}),
+                "spec.half: Invalid value: 0.3: spec.half in body should be a multiple of 0.5",
+            ),
             (
                 json!({"size": 1, "colour": "green"}),
                 "spec.colour: Unsupported value: \"green\": supported values: \"blue\", \"red\"",
             ),
-            (json!({"size": 1, "cron": "bb"}), "spec.cron: Invalid value: \"bb\": spec.cron in body should match '^a+$'"),
+            (
+                json!({"size": 1, "cron": "bb"}),
+                "spec.cron: Invalid value: \"bb\": spec.cron in body should match '^a+$'",
+            ),
             (json!({"size": 1, "cron": "aaaa"}), "spec.cron: Too long: may not be more than 3 bytes"),
-            (json!({"size": 1, "cron": "a"}), "spec.cron: Invalid value: \"a\": spec.cron in body should be at least 2 chars long"),
+            (
+                json!({"size": 1, "cron": "a"}),
+                "spec.cron: Invalid value: \"a\": spec.cron in body should be at least 2 chars long",
+            ),
             (
                 json!({"size": 1, "time": "now"}),
                 "spec.time: Invalid value: \"now\": spec.time in body must be of type date-time: \"now\"",
@@ -279,11 +289,16 @@ mod tests {
     fn alternatives_are_counted() {
         let schema = |word: &str| {
             let alternatives = json!([{"required": ["a"]}, {"required": ["b"]}]);
-            Schema::parse(&json!({"type": "object", "properties": {"spec": {"type": "object", word: alternatives}}})).unwrap()
+            Schema::parse(&json!({"type": "object", "properties": {"spec": {"type": "object", word: alternatives}}}))
+                .unwrap()
         };
         for (word, spec, words) in [
             ("oneOf", json!({"a": 1}), vec![]),
-            ("oneOf", json!({"a": 1, "b": 1}), vec!["\"spec\" must validate one and only one schema (oneOf). Found 2 valid alternatives"]),
+            (
+                "oneOf",
+                json!({"a": 1, "b": 1}),
+                vec!["\"spec\" must validate one and only one schema (oneOf). Found 2 valid alternatives"],
+            ),
             ("oneOf", json!({}), vec!["\"spec\" must validate one and only one schema (oneOf). Found none valid", ""]),
             ("anyOf", json!({"a": 1, "b": 1}), vec![]),
             ("anyOf", json!({}), vec!["\"spec\" must validate at least one schema (anyOf)", ""]),

@@ -93,7 +93,11 @@ async fn the_first_object_is_seen() -> Result<()> {
         let mut events = client.watch(&resource, "", WatchOptions::default()).await.map_err(failed)?;
         let started = Instant::now();
         client.create(&resource, "default", object(&kind, "first", json!({"a": 1, "b": 2}))).await.map_err(failed)?;
-        until(&mut events, |event| matches!(event, WatchEvent::Added(object) if object.tree()["spec"] == json!({"a": 1}))).await?;
+        until(
+            &mut events,
+            |event| matches!(event, WatchEvent::Added(object) if object.tree()["spec"] == json!({"a": 1})),
+        )
+        .await?;
         ensure!(started.elapsed() < Duration::from_secs(1), "round {round} took {:?}", started.elapsed());
         let name = format!("{plural}.example.com");
         client.delete(&key(&definitions(), "", &name), DeleteOptions::default()).await.map_err(failed)?;
@@ -113,8 +117,12 @@ async fn stored_objects_follow_their_schema() -> Result<()> {
     let mut cluster = TestCluster::sim(0).await?;
     let api = client(&cluster);
     let widgets = GroupResource::new("example.com", "widgets");
-    establish(&api, definition("widgets", "Widget", json!({"old": {"type": "string"}, "kept": {"type": "string"}}))).await?;
-    let made = api.create(&widgets, "default", object("Widget", "a", json!({"old": "x", "kept": "y"}))).await.map_err(failed)?;
+    establish(&api, definition("widgets", "Widget", json!({"old": {"type": "string"}, "kept": {"type": "string"}})))
+        .await?;
+    let made = api
+        .create(&widgets, "default", object("Widget", "a", json!({"old": "x", "kept": "y"})))
+        .await
+        .map_err(failed)?;
 
     let name = key(&definitions(), "", "widgets.example.com");
     let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
@@ -147,8 +155,11 @@ async fn stored_objects_follow_their_schema() -> Result<()> {
 async fn custom_objects_are_collected() -> Result<()> {
     let cluster = TestCluster::sim(0).await?;
     let api = client(&cluster);
-    let (widgets, maps, namespaces) =
-        (GroupResource::new("example.com", "widgets"), GroupResource::new("", "configmaps"), GroupResource::new("", "namespaces"));
+    let (widgets, maps, namespaces) = (
+        GroupResource::new("example.com", "widgets"),
+        GroupResource::new("", "configmaps"),
+        GroupResource::new("", "namespaces"),
+    );
     establish(&api, definition("widgets", "Widget", json!({}))).await?;
     api.create(&namespaces, "", json!({"metadata": {"name": "n"}})).await.map_err(failed)?;
     let owner = api.create(&widgets, "n", object("Widget", "owner", json!({}))).await.map_err(failed)?;

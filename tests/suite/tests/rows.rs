@@ -62,6 +62,7 @@ async fn every_registered_row_is_reviewed() {
     }
     for (title, names) in [
         ("controllers", tables.controllers.iter().map(|row| row.name()).collect::<Vec<_>>()),
+        ("kind sources", tables.kind_sources.iter().map(|row| row.name()).collect()),
         ("agents", tables.agents.iter().map(|row| row.name()).collect()),
         ("authenticators", tables.authenticators.iter().map(|row| row.name()).collect()),
         ("authorizers", tables.authorizers.iter().map(|row| row.name()).collect()),

@@ -77,7 +77,10 @@ fn discovery(server: &ApiServer, arrived: &Arrived, core: bool) -> Result<Respon
     let discovery = published.discovery();
     let etag = media_type.transform.is_some().then(|| discovery.etag(core));
     if etag.as_deref().is_some_and(|etag| header(&arrived.headers, &header::IF_NONE_MATCH) == Some(etag)) {
-        return Ok(text(304, "application/json", ""));
+        // No type is said again: clients put it in the place of the one they know, and take the document for another.
+        let mut unchanged = text(304, "", "");
+        unchanged.headers_mut().remove(header::CONTENT_TYPE);
+        return Ok(unchanged);
     }
     let document = match media_type.transform {
         Some(transform) => discovery.aggregated(core, transform.version),
