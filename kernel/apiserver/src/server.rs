@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::openapi::OpenApi;
 use crate::stall::Watchdog;
 use crate::steps::flow::{self, Dispatcher, Watchers};
+use crate::verbs::frames::Frames;
 
 /// How the API server reaches node agents.
 #[derive(Clone)]
@@ -103,6 +104,7 @@ pub struct ApiServer {
     pub(crate) watchers: Watchers,
     /// Cuts off watchers that do not read.
     pub(crate) watchdog: Watchdog,
+    pub(crate) frames: Frames,
     /// Ends streams when the server stops.
     pub(crate) stop: CancellationToken,
 }
@@ -127,6 +129,7 @@ impl ApiServer {
             watchers: Watchers::default(),
             watchdog: Watchdog::new(registry.clock().clone(), settings.watch_patience),
             metrics,
+            frames: Frames::default(),
             registry,
             authenticators,
             authorizers,

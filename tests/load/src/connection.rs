@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -59,6 +60,14 @@ impl Connection {
 
     /// Sends a request and reads the whole answer.
     pub async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<Answer> {
+        let response = self.ask(method, path, body).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await.context("the answer breaks off")?.to_bytes();
+        Ok(Answer { status, body })
+    }
+
+    /// Sends a request; the answer's body is read as it comes.
+    pub async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>> {
         let mut request = Request::builder().method(method).header(header::ACCEPT, "application/json");
         if let Some(bearer) = &self.bearer {
             request = request.header(header::AUTHORIZATION, bearer);
@@ -79,10 +88,7 @@ impl Connection {
                 sender.send_request(request).await
             }
         };
-        let response = response.context("no answer")?;
-        let status = response.status();
-        let body = response.into_body().collect().await.context("the answer breaks off")?.to_bytes();
-        Ok(Answer { status, body })
+        response.context("no answer")
     }
 }
 

@@ -3,6 +3,8 @@
 pub mod connection;
 pub mod drive;
 pub mod kubeconfig;
+pub mod process;
 pub mod ready;
 pub mod report;
+pub mod watch;
 pub mod work;

@@ -12,8 +12,10 @@ use http::Method;
 use load::connection::Connection;
 use load::drive::{self, Plan};
 use load::kubeconfig;
+use load::process::Process;
 use load::ready::{self, Start};
 use load::report::{Latency, microseconds};
+use load::watch::{self, Fan};
 use load::work::{self, BYTES_MAX, LABEL, Work};
 use serde_json::json;
 
@@ -39,6 +41,28 @@ enum Command {
         /// Bytes of each object's JSON, up to 1 MiB.
         #[arg(long, default_value_t = 1024)]
         bytes: usize,
+        #[arg(long, default_value = "default")]
+        namespace: String,
+    },
+    /// Create pods that nobody schedules.
+    Pods {
+        #[command(flatten)]
+        run: RunArgs,
+        #[arg(long, default_value = "default")]
+        namespace: String,
+    },
+    /// Open watches, create ConfigMaps, and wait until every watch has been told of each.
+    Watch {
+        #[arg(long, default_value_t = 1000)]
+        watches: usize,
+        /// Watches on one connection; more than one speak HTTP/2.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        on_each: u16,
+        #[arg(long, default_value_t = 100)]
+        events: u64,
+        /// The server's process id, to see what it uses.
+        #[arg(long)]
+        pid: Option<u32>,
         #[arg(long, default_value = "default")]
         namespace: String,
     },
@@ -127,8 +151,23 @@ async fn run(cli: Cli) -> Result<bool> {
             if bytes > BYTES_MAX {
                 bail!("objects of at most {BYTES_MAX} bytes");
             }
-            let since = SystemTime::UNIX_EPOCH.elapsed().context("the clock is before 1970")?;
-            run.plan(Work::Create { namespace, run: format!("{:x}", since.as_millis()), bytes })
+            run.plan(Work::Create { namespace, run: run_name()?, bytes })
+        }
+        Command::Pods { run, namespace } => run.plan(Work::Pods { namespace, run: run_name()? }),
+        Command::Watch { watches, on_each, events, pid, namespace } => {
+            let fan = Fan {
+                kubeconfig: path,
+                namespace,
+                run: run_name()?,
+                watches,
+                on_each: on_each.into(),
+                events,
+                process: pid.map(Process),
+            };
+            let told = watch::fan_out(&fan).await?;
+            println!("{}", serde_json::to_string_pretty(&told).context("a result is plain data")?);
+            write_json(cli.json.as_ref(), &told)?;
+            return Ok(true);
         }
         Command::Get { run, path } => run.plan(Work::Get { path }),
         Command::List { run, path: list, expect } => {
@@ -158,6 +197,12 @@ async fn run(cli: Cli) -> Result<bool> {
     print!("{report}");
     write_json(cli.json.as_ref(), &report)?;
     Ok(report.is_clean())
+}
+
+/// A name that no other run has.
+fn run_name() -> Result<String> {
+    let since = SystemTime::UNIX_EPOCH.elapsed().context("the clock is before 1970")?;
+    Ok(format!("{:x}", since.as_millis()))
 }
 
 async fn measure_ready(start: &Start, runs: u32, json: Option<&PathBuf>) -> Result<bool> {

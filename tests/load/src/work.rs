@@ -18,6 +18,8 @@ pub const BYTES_MAX: usize = 1 << 20;
 pub enum Work {
     /// Creates a ConfigMap; its JSON has exactly `bytes` bytes.
     Create { namespace: String, run: String, bytes: usize },
+    /// Creates a pod that nobody schedules, of about 2.8 KB as it is stored.
+    Pods { namespace: String, run: String },
     /// Reads one object.
     Get { path: String },
     /// Reads a collection as one page.
@@ -29,6 +31,7 @@ impl Work {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Create { .. } => "create",
+            Self::Pods { .. } => "pods",
             Self::Get { .. } => "get",
             Self::List { .. } => "list",
         }
@@ -40,6 +43,9 @@ impl Work {
             Self::Create { namespace, run, bytes } => {
                 let body = config_map(run, number, *bytes);
                 (Method::POST, format!("/api/v1/namespaces/{namespace}/configmaps"), body)
+            }
+            Self::Pods { namespace, run } => {
+                (Method::POST, format!("/api/v1/namespaces/{namespace}/pods"), pod(run, number))
             }
             Self::Get { path } | Self::List { path } => (Method::GET, path.clone(), Bytes::new()),
         }
@@ -55,6 +61,23 @@ fn config_map(run: &str, number: u64, bytes: usize) -> Bytes {
     };
     let bare = document("").len();
     Bytes::from(document(&"x".repeat(bytes.saturating_sub(bare))))
+}
+
+fn pod(run: &str, number: u64) -> Bytes {
+    let variables: Vec<_> =
+        (0..12).map(|n| json!({"name": format!("SETTING_{n}"), "value": "a value of some length"})).collect();
+    let document = json!({"apiVersion": "v1", "kind": "Pod",
+    "metadata": {"name": format!("load-{run}-{number}"), "labels": {LABEL: run, "app": format!("app-{}", number % 100)}},
+    "spec": {
+        "schedulerName": "nobody",
+        "containers": [{
+            "name": "main", "image": "registry.example/team/service:1.2.3", "env": variables,
+            "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
+            "ports": [{"name": "http", "containerPort": 8080}],
+            "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}},
+        }],
+    }});
+    Bytes::from(document.to_string())
 }
 
 /// How many items a list holds.

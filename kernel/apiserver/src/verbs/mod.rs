@@ -3,6 +3,7 @@
 pub mod backing;
 pub mod connect;
 pub mod forward;
+pub mod frames;
 pub mod manager;
 pub mod made_up;
 pub mod network;

@@ -20,6 +20,7 @@ use crate::server::ApiServer;
 use crate::spine::Arrived;
 use crate::stall::Guard;
 use crate::steps::flow::Watched;
+use crate::verbs::frames::Which;
 use crate::verbs::network::wish;
 use crate::verbs::{not_allowed, scope_of};
 
@@ -118,20 +119,22 @@ impl Telling {
                 item = self.watching.next() => Some(item),
                 () = clock.sleep(pause) => None,
             };
-            let mut out = BytesMut::new();
-            match next {
-                None if self.bookmarks => {
-                    if let Some(bookmark) = self.bookmark_now() {
-                        return Some(bookmark);
-                    }
-                    continue;
+            let first = match next {
+                None if self.bookmarks => self.bookmark_now(),
+                None => None,
+                Some(item) => self.tell(item),
+            };
+            if self.over || !self.watching.has_ready() {
+                match first {
+                    None if !self.over => continue,
+                    last => return last,
                 }
-                None => continue,
-                Some(item) => self.tell(item, &mut out),
             }
+            // More is ready: one chunk for all of it.
+            let mut out = BytesMut::from(first.unwrap_or_default());
             while !self.over && out.len() < CHUNK_BYTES && self.watching.has_ready() {
                 let item = self.watching.next().await;
-                self.tell(item, &mut out);
+                out.extend_from_slice(&self.tell(item).unwrap_or_default());
             }
             if self.over || !out.is_empty() {
                 return (!out.is_empty()).then(|| out.freeze());
@@ -139,28 +142,41 @@ impl Telling {
         }
     }
 
-    fn tell(&mut self, item: Result<WatchItem, Status>, out: &mut BytesMut) {
-        match item {
-            Ok(WatchItem::Added(object)) => self.event("ADDED", &object, out),
-            Ok(WatchItem::Modified(object)) => self.event("MODIFIED", &object, out),
-            Ok(WatchItem::Deleted(object)) => self.event("DELETED", &object, out),
-            Ok(WatchItem::InitialEnd(revision)) => {
-                if self.initial_bookmark {
-                    let bookmark = self.bookmark(revision, true);
-                    out.extend_from_slice(&bookmark);
-                }
+    /// The frame of an item, if it is told at all.
+    fn tell(&mut self, item: Result<WatchItem, Status>) -> Option<Bytes> {
+        Some(match item {
+            Ok(WatchItem::Added(object)) => self.event("ADDED", &object),
+            Ok(WatchItem::Modified(object)) => self.event("MODIFIED", &object),
+            Ok(WatchItem::Deleted(object)) => self.event("DELETED", &object),
+            Ok(WatchItem::InitialEnd(revision)) if self.initial_bookmark => self.bookmark(revision, true),
+            Ok(WatchItem::InitialEnd(_)) => return None,
+            Ok(WatchItem::End) => {
+                self.over = true;
+                return None;
             }
-            Ok(WatchItem::End) => self.over = true,
-            Err(status) => {
-                out.extend_from_slice(&self.end(&status));
-            }
-        }
+            Err(status) => self.end(&status),
+        })
     }
 
-    fn event(&mut self, what: &str, object: &Arc<Object>, out: &mut BytesMut) {
+    fn event(&mut self, what: &'static str, object: &Arc<Object>) -> Bytes {
+        let media_type = self.wish.media_type;
+        // Tables differ by their header and by the time.
+        let shared = media_type.transform.is_none_or(|transform| transform.kind != "Table").then(|| Which {
+            revision: object.revision(),
+            event: what,
+            kind: self.kind.clone(),
+            media_type,
+        });
+        if let Some(known) = shared.as_ref().and_then(|which| self.server.frames.get(which)) {
+            return known;
+        }
         let shape = shaped(&self.kind, object, &self.wish, self.server.clock().now(), self.with_header);
         self.with_header = false;
-        out.extend_from_slice(&self.frame(what, &shape));
+        let frame = self.frame(what, &shape);
+        if let Some(which) = shared.filter(|_| !self.over) {
+            self.server.frames.put(which, &frame);
+        }
+        frame
     }
 
     /// One event in the agreed format; what cannot be written ends the stream instead of being skipped.
