@@ -162,7 +162,12 @@ impl State {
             Some(version) => drop(self.objects.insert(&key, version)),
             None => drop(self.objects.remove(&key)),
         }
-        self.past.slot(&key).push_back(Step { event: change.event.clone(), replaced: change.replaced });
+        let steps = self.past.slot(&key);
+        if steps.is_empty() {
+            // Most keys are written once in the time that is kept.
+            steps.reserve_exact(1);
+        }
+        steps.push_back(Step { event: change.event.clone(), replaced: change.replaced });
         self.events.push_back(change.event);
     }
 
