@@ -47,7 +47,7 @@ async fn answers_have_the_form_that_was_asked_for() {
         "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
     );
     for (case, accept, outcome, code, content_type, has) in [
-        ("no wish", "*/*", one(), 200, "application/json", "{\"kind\":\"ConfigMap\""),
+        ("no wish", "*/*", one(), 200, "application/json", "\"kind\":\"ConfigMap\""),
         ("yaml", "application/yaml", one(), 200, "application/yaml", "kind: ConfigMap"),
         ("protobuf", PROTOBUF, one(), 200, PROTOBUF, "k8s\0"),
         (
@@ -58,10 +58,10 @@ async fn answers_have_the_form_that_was_asked_for() {
             "application/yaml",
             "kind: ConfigMap",
         ),
-        ("indented", "application/json;pretty=1", one(), 200, "application/json", "{\n  \"kind\": \"ConfigMap\""),
+        ("indented", "application/json;pretty=1", one(), 200, "application/json", "\n  \"kind\": \"ConfigMap\""),
         ("unknown", "text/html", one(), 406, "application/json", "only the following media types are accepted"),
         ("unknown, or anything", "text/html,*/*;q=0.1", one(), 200, "application/json", "ConfigMap"),
-        ("list", "application/json", page(2, 1), 200, "application/json", "{\"kind\":\"ConfigMapList\""),
+        ("list", "application/json", page(2, 1), 200, "application/json", "\"kind\":\"ConfigMapList\""),
         ("list in protobuf", PROTOBUF, page(2, 1), 200, PROTOBUF, "ConfigMapList"),
         ("table", table, one(), 200, "application/json", "\"kind\":\"Table\""),
         ("table of many", table, page(2, 1), 200, "application/json", "\"continue\":\"next\""),
