@@ -96,19 +96,27 @@ impl LocalTransport {
         let entry = audit::Entry::open(&self.server, self.server.registry().new_uid());
         let headers = HeaderMap::new();
         let (about, listing, classified) = (&info, listing_of(&operation), Classified::default());
-        let work = pass(&self.server, self.subject.clone(), about, &headers, (listing, &classified), entry, |user| async move {
-            let warnings = Warnings::default();
-            let manager = verbs::manager::of_subject(&user);
-            let caller = Caller {
-                user: &user,
-                warnings: &warnings,
-                dry_run: false,
-                field_validation: FieldValidation::Ignore,
-                manager: &manager,
-            };
-            let outcome = verbs::run(&self.server, &caller, about, &kind, operation).await?;
-            Ok((200, outcome))
-        });
+        let work = pass(
+            &self.server,
+            self.subject.clone(),
+            about,
+            &headers,
+            (listing, &classified),
+            entry,
+            |user| async move {
+                let warnings = Warnings::default();
+                let manager = verbs::manager::of_subject(&user);
+                let caller = Caller {
+                    user: &user,
+                    warnings: &warnings,
+                    dry_run: false,
+                    field_validation: FieldValidation::Ignore,
+                    manager: &manager,
+                };
+                let outcome = verbs::run(&self.server, &caller, about, &kind, operation).await?;
+                Ok((200, outcome))
+            },
+        );
         // Boxed: the future of a write is large, and callers nest.
         Box::pin(work).await
     }
@@ -209,9 +217,15 @@ impl Transport for LocalTransport {
         let scope = scope_of(&kind, &info).to_owned();
         let listing = Listing { initial_events: request.initial_events, ..Listing::default() };
         let classified = Classified::default();
-        let watching = pass(&self.server, self.subject.clone(), &info, &headers, (listing, &classified), entry, |_user| async move {
-            Ok((200, server.registry().watch(&kind, &scope, &request).await?))
-        })
+        let watching = pass(
+            &self.server,
+            self.subject.clone(),
+            &info,
+            &headers,
+            (listing, &classified),
+            entry,
+            |_user| async move { Ok((200, server.registry().watch(&kind, &scope, &request).await?)) },
+        )
         .await?;
         let stop = self.server.stop.clone();
         let events = stream::unfold(Some((watching, stop)), |state| async move {

@@ -171,7 +171,8 @@ pub fn timeout(query: Query<'_>, max: Duration) -> Result<Duration, Status> {
     if text.is_empty() {
         return Ok(max);
     }
-    let wrong = |why: &str| Status::bad_request(format!("invalid timeout specified in the request URL - time: {why} {text:?}"));
+    let wrong =
+        |why: &str| Status::bad_request(format!("invalid timeout specified in the request URL - time: {why} {text:?}"));
     let parsed = go_duration(text).ok_or_else(|| wrong("invalid duration"))?;
     Ok(if parsed.is_zero() { max } else { parsed.min(max) })
 }

@@ -60,8 +60,7 @@ impl Peer {
         if let Some(user) = self.user.get().filter(|_| by_certificate) {
             return Ok(user.clone());
         }
-        let credentials =
-            Credentials { client_certificate: self.certificate.clone(), bearer, audiences: Vec::new() };
+        let credentials = Credentials { client_certificate: self.certificate.clone(), bearer, audiences: Vec::new() };
         let user = authenticate::authenticate(server, &credentials, path).await?;
         if by_certificate {
             // Whoever comes second found out the same.

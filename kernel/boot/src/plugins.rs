@@ -108,7 +108,8 @@ pub fn register(settings: Settings) -> Tables {
         plugin.register(&mut tables);
     }
     tables.agent(Arc::new(settings.bootstrap));
-    let versions: BTreeSet<_> = tables.kinds.iter().map(|row| (row.gvk.group.clone(), row.gvk.version.clone())).collect();
+    let versions: BTreeSet<_> =
+        tables.kinds.iter().map(|row| (row.gvk.group.clone(), row.gvk.version.clone())).collect();
     let versions = versions.into_iter().collect();
     tables.agent(Arc::new(groups_apiregistration::controllers::Autoregister { versions }));
     tables.agent(Arc::new(agents_scheduler::Scheduler::new(agents_scheduler::Settings {

@@ -101,8 +101,13 @@ impl Registry {
     /// Deletes those that nobody has written since.
     async fn drop_all(&self, kind: &Arc<Kind>, due: Vec<Due>) -> Result<(), Error> {
         let (user, warnings) = (Subject::new("system:apiserver", &[]), Warnings::default());
-        let caller =
-            Caller { user: &user, warnings: &warnings, dry_run: false, field_validation: FieldValidation::Ignore, manager: "" };
+        let caller = Caller {
+            user: &user,
+            warnings: &warnings,
+            dry_run: false,
+            field_validation: FieldValidation::Ignore,
+            manager: "",
+        };
         let stale = due
             .into_iter()
             .filter_map(|due| self.store.get(&due.key).filter(|object| object.revision() == due.revision));

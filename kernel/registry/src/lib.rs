@@ -22,7 +22,8 @@ mod write;
 pub use columns::{table_header, table_row};
 pub use delete::Deletion;
 pub use options::{
-    ApplyPatch, Caller, DeleteRequest, FieldValidation, Input, ListRequest, PatchFormat, RevisionMatch, Warnings, WatchRequest,
+    ApplyPatch, Caller, DeleteRequest, FieldValidation, Input, ListRequest, PatchFormat, RevisionMatch, Warnings,
+    WatchRequest,
 };
 pub use read::{ObjectPage, selector};
 pub use registry::{Registry, Setup};

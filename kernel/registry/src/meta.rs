@@ -28,13 +28,7 @@ pub fn generate_name(base: &str, rng: &mut impl Rng) -> String {
 /// Sets what the system alone decides about a new object.
 pub fn fill_new(document: &mut Value, kind: &Kind, uid: &str, now: Timestamp) {
     let metadata = metadata(document);
-    for field in [
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "selfLink",
-        "resourceVersion",
-        "generation",
-    ] {
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"] {
         metadata.remove(field);
     }
     metadata.insert("uid".into(), uid.into());

@@ -127,13 +127,8 @@ impl Registry {
         }
         if selective
             && at.is_none()
-            && let Some((revision, found)) = self.by_index(
-                kind,
-                &query.resource,
-                query.namespace.as_deref(),
-                &request.labels,
-                &request.fields,
-            )
+            && let Some((revision, found)) =
+                self.by_index(kind, &query.resource, query.namespace.as_deref(), &request.labels, &request.fields)
         {
             return Ok(self.chosen_of(kind, revision, found, request));
         }
@@ -205,13 +200,7 @@ impl Registry {
     }
 
     /// The page of what an index found.
-    fn chosen_of(
-        &self,
-        kind: &Arc<Kind>,
-        revision: u64,
-        found: Vec<Arc<Object>>,
-        request: &ListRequest,
-    ) -> ObjectPage {
+    fn chosen_of(&self, kind: &Arc<Kind>, revision: u64, found: Vec<Arc<Object>>, request: &ListRequest) -> ObjectPage {
         let selects = selector(kind, request.labels.clone(), request.fields.clone());
         let presented = found.iter().map(|stored| self.present(kind, stored));
         let mut objects: Vec<_> = presented.filter(|object| selects(object)).collect();
@@ -275,8 +264,7 @@ pub(crate) fn scope(kind: &Kind, namespace: &str, fields: &FieldSelector) -> Opt
 /// Refuses a field selector on fields that the kind does not offer.
 pub(crate) fn check_fields(kind: &Kind, fields: &FieldSelector) -> Result<(), Status> {
     for term in &fields.0 {
-        if kind.field(&term.field).is_none() && !matches!(term.field.as_str(), "metadata.name" | "metadata.namespace")
-        {
+        if kind.field(&term.field).is_none() && !matches!(term.field.as_str(), "metadata.name" | "metadata.namespace") {
             // Kinds that say nothing of their fields are answered by the words that are the same for all of them.
             let why = match kind.fields.is_empty() {
                 true => format!(
@@ -303,7 +291,8 @@ pub fn selector(
             "metadata.name" => Cow::Borrowed(object.name()),
             "metadata.namespace" => Cow::Borrowed(object.namespace()),
             // By value, since the document is not kept.
-            other => kind.field(other)
+            other => kind
+                .field(other)
                 .map_or(Cow::Borrowed(""), |field| Cow::Owned((field.value)(&object.document()).into_owned())),
         };
         (labels.is_everything() || labels.matches(&object.meta().labels))

@@ -7,13 +7,7 @@ use serde_json::Value;
 /// Asks the strategy of the stored version about an object that is written whole, and then that of `kind`, if that is a
 /// version which is stored as another and has more to say (events of `events.k8s.io` are judged more strictly than those
 /// of the core group). Both see the stored form. A version with rules of its own judges alone, in its own form.
-pub fn judge(
-    kind: &Kind,
-    hub: &Kind,
-    new: &Value,
-    old: Option<&Value>,
-    laid: &mut Laid,
-) -> Result<Violations, Status> {
+pub fn judge(kind: &Kind, hub: &Kind, new: &Value, old: Option<&Value>, laid: &mut Laid) -> Result<Violations, Status> {
     if let Some(found) = own_rules(kind, new, old) {
         return found;
     }

@@ -253,16 +253,18 @@ impl Registry {
             Some(part) => part.read(&shown.document())?,
             None => Value::clone(&shown.document()),
         };
+        let row = part.is_none_or(|part| part.kind().is_none()).then_some(&**kind);
         let after = match format {
             PatchFormat::Apply(patch) => {
                 let place = (old.name(), subresource);
                 let after = self.apply(caller, kind, place, part, Some(&shown.document()), patch)?;
-                return self.decode(caller, gvk, &gvk.kind, after.into());
+                return self.decode_as(caller, row, gvk, &gvk.kind, after.into());
             }
             PatchFormat::Json(operations) => patch::json::apply(before, operations)?,
             PatchFormat::Merge(changes) => patch::merge::apply(before, changes),
             PatchFormat::Strategic(changes) => {
-                let builtin = (kind.schema.is_none() || part.is_some_and(|part| part.kind().is_some())).then(|| self.schema(gvk));
+                let builtin =
+                    (kind.schema.is_none() || part.is_some_and(|part| part.kind().is_some())).then(|| self.schema(gvk));
                 let schema = builtin.flatten().ok_or_else(|| {
                     Status::unsupported_media_type(
                         "strategic merge patch is not supported for this kind; use a merge patch",
@@ -272,7 +274,6 @@ impl Registry {
             }
         };
         // Types are checked before decoding proper, since a patch's result is refused as invalid, not as malformed.
-        let row = part.is_none_or(|part| part.kind().is_none()).then_some(&**kind);
         let refused = |of_changes: &str, of_document: &str| match format {
             PatchFormat::Strategic(changes) => patch::invalid_changes(changes, of_changes),
             PatchFormat::Json(_) | PatchFormat::Merge(_) | PatchFormat::Apply(_) => {

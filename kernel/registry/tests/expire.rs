@@ -27,7 +27,13 @@ fn kind(registry: &Registry, plural: &str) -> Arc<Kind> {
 
 async fn create(registry: &Registry, plural: &str, name: &str) {
     let (user, warnings) = (Subject::new("tester", &[]), Warnings::default());
-    let caller = Caller { user: &user, warnings: &warnings, dry_run: false, field_validation: FieldValidation::Ignore, manager: "" };
+    let caller = Caller {
+        user: &user,
+        warnings: &warnings,
+        dry_run: false,
+        field_validation: FieldValidation::Ignore,
+        manager: "",
+    };
     let kind = kind(registry, plural);
     let body = json!({"apiVersion": "v1", "kind": kind.gvk.kind, "metadata": {"name": name, "namespace": "n"}});
     registry.create(&caller, &kind, "n", body.into()).await.unwrap();
@@ -35,7 +41,13 @@ async fn create(registry: &Registry, plural: &str, name: &str) {
 
 async fn touch(registry: &Registry, name: &str) {
     let (user, warnings) = (Subject::new("tester", &[]), Warnings::default());
-    let caller = Caller { user: &user, warnings: &warnings, dry_run: false, field_validation: FieldValidation::Ignore, manager: "" };
+    let caller = Caller {
+        user: &user,
+        warnings: &warnings,
+        dry_run: false,
+        field_validation: FieldValidation::Ignore,
+        manager: "",
+    };
     let patch = Change::Patch(PatchFormat::Merge(json!({"reason": "Again"})));
     registry.update(&caller, &kind(registry, "events"), ("n", name, ""), patch).await.unwrap();
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kernel_store::index::Index;
-use kernel_store::{Commit, Committed, Event, Floor, History, Limits, ListQuery, Page, Store};
+use kernel_store::{Commit, Committed, Event, Floor, History, IndexBy, Limits, ListQuery, Page, Store};
 use sdk_api::{Clock, GroupResource, Key, Object};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -217,6 +217,16 @@ impl Store for EtcdStore {
 
     fn list(&self, query: &ListQuery) -> Result<Page, kernel_store::Error> {
         self.shared.index.list(query)
+    }
+
+    fn select(
+        &self,
+        resource: &GroupResource,
+        namespace: Option<&str>,
+        by: &IndexBy,
+        values: &[String],
+    ) -> Option<(u64, Vec<Arc<Object>>)> {
+        self.shared.index.select(resource, namespace, by, values)
     }
 
     fn count(&self, resource: &GroupResource) -> usize {

@@ -104,6 +104,7 @@ impl Running {
         rustix::process::Pid::from_child(&self.child)
     }
 
+    #[allow(dead_code, reason = "each test program compiles this module and uses a part of it")]
     pub fn kill(&mut self) {
         self.child.kill().expect("a running process");
         self.child.wait().expect("a killed process ends");

@@ -18,8 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 use sdk_api::{Clock, GroupResource, Key, Object};
 use tokio::sync::watch;
 
-pub(crate) use collection::{Collection, Found};
 pub use collection::{Change, Version};
+pub(crate) use collection::{Collection, Found};
 pub(crate) use ordered::{Part, Space};
 
 use crate::{Error, Event, Floor, History, IndexBy, Limits, ListQuery, Page};

@@ -109,7 +109,9 @@ async fn changes(maps: &Api<ConfigMap>, revision: &str) -> Result<()> {
 
 async fn apply(maps: &Api<ConfigMap>) -> Result<()> {
     let wanted = |value: &str| {
-        Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied"}, "data": {"a": value}}))
+        Patch::Apply(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied"}, "data": {"a": value}}),
+        )
     };
     maps.patch("applied", &PatchParams::apply("first"), &wanted("1")).await?;
     let refused = maps.patch("applied", &PatchParams::apply("second"), &wanted("2")).await;

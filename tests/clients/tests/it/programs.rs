@@ -25,7 +25,8 @@ async fn steps(needs: &str, command: &str, expected: &[&str]) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_python_client() -> Result<()> {
-    let command = "PYTHONPATH=$FETCHED/python timeout 180 python3 -W ignore $CLIENTS/programs/python_kubernetes.py team";
+    let command =
+        "PYTHONPATH=$FETCHED/python timeout 180 python3 -W ignore $CLIENTS/programs/python_kubernetes.py team";
     let expected =
         ["create", "list in pages", "watch with resume", "patch and replace", "apply", "deployment", "delete"];
     steps("python", command, &expected).await
