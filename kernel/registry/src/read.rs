@@ -138,7 +138,7 @@ impl Registry {
             let page = self.store.list(&query).map_err(|error| self.expired(kind, error, token.as_ref()))?;
             query.at = Some(page.revision);
             let last_read = page.objects.last().map(|object| object.key().clone());
-            if selective || kind.stored_as.is_some() {
+            if selective || kind.stored_as.is_some() || kind.strategy.refreshes() {
                 let presented = page.objects.iter().map(|stored| self.present(kind, stored));
                 chosen.extend(presented.filter(|object| selects(object)));
             } else {

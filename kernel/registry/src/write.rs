@@ -110,8 +110,15 @@ impl Registry {
         place_in(new, hub, namespace)?;
         meta::fill_new(new, hub, &self.new_uid(), now);
         laid.metadata_changed();
-        if kind.subresource("status").is_some() && !hub.status_on_create && remove(new, "status") {
-            laid.changed();
+        if kind.subresource("status").is_some() && !hub.status_on_create {
+            let had = remove(new, "status");
+            let stands = self.schema(&hub.gvk).and_then(|schema| schema.field("status"));
+            if stands.is_some_and(|status| status.always_stands()) {
+                new["status"] = Value::Object(Default::default());
+            }
+            if had {
+                laid.changed();
+            }
         }
         hub.strategy.prepare_create_in(new, now, &mut laid)?;
         let guard = self.reserve(hub, new, None, caller.dry_run, &mut laid).await?;

@@ -197,6 +197,11 @@ impl SchemaRef {
         self.facts(|facts| facts.default.as_ref())
     }
 
+    /// Whether the field is there in every answer, as `{}` where nothing is known: it is no pointer in Go.
+    pub fn always_stands(&self) -> bool {
+        self.facts(|facts| facts.always_stands.then_some(())).is_some()
+    }
+
     /// Whether unknown fields stay here (custom resources).
     pub fn preserves_unknown(&self) -> bool {
         self.facts(|facts| facts.preserve_unknown.then_some(())).is_some()

@@ -111,14 +111,8 @@ const template = { metadata: { labels }, spec: { containers: [{ name: 'web', ima
 const body = { metadata: { name: 'web' }, spec: { replicas: 2, selector: { matchLabels: labels }, template } };
 await apps.createNamespacedDeployment({ namespace, body });
 await new Promise((resolve, reject) => {
-  const ready = k8s.makeInformer(config, `/apis/apps/v1/namespaces/${namespace}/deployments`, () =>
-    apps.listNamespacedDeployment({ namespace }),
-  );
-  const look = (web) => web.status?.readyReplicas === 2 && ready.stop().then(resolve, reject);
-  ready.on('add', look);
-  ready.on('update', look);
-  ready.on('error', reject);
-  ready.start().catch(reject);
+  const look = (_, web) => web.status?.readyReplicas === 2 && resolve();
+  watch.watch(`/apis/apps/v1/namespaces/${namespace}/deployments`, {}, look, reject).catch(reject);
 });
 step('deployment');
 

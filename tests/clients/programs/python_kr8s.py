@@ -53,7 +53,7 @@ web = Deployment(
 web.create()
 web.wait("condition=Available", timeout=60)
 web.scale(3)
-web.wait("jsonpath={.status.readyReplicas}=3", timeout=60)
+web.wait("jsonpath='{.status.readyReplicas}'=3", timeout=60)
 assert len(web.pods()) == 3
 alone = Pod({"metadata": {"name": "alone", "namespace": namespace}, "spec": pod["spec"]})
 alone.create()

@@ -93,7 +93,7 @@ try:
     resource.server_side_apply(body=body, namespace=namespace, field_manager="other")
     raise AssertionError("no conflict")
 except dynamic.exceptions.ConflictError as error:
-    assert b'"FieldManagerConflict"' in error.body, error.body
+    assert '"FieldManagerConflict"' in str(error.body), error.body
 resource.server_side_apply(body=body, namespace=namespace, field_manager="other", force_conflicts=True)
 step("apply")
 

@@ -275,7 +275,12 @@ impl State {
         }
         let mut new = match subresource {
             "" => self.replace_main(old, body),
-            "status" => with_field(old, &body, "status"),
+            "status" => {
+                let mut tree = with_field(old, &body, "status");
+                // Annotations are written beside a status, as the real server lets them.
+                tree["metadata"]["annotations"] = body["metadata"]["annotations"].clone();
+                tree
+            }
             "finalize" => {
                 let mut tree = (**old).clone();
                 tree["spec"]["finalizers"] = body["spec"]["finalizers"].clone();

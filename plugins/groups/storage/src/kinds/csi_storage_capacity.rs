@@ -13,7 +13,7 @@ const COLUMNS: &[Column] = &[
 
 /// The row.
 pub fn kind() -> Kind {
-    Kind::of(CsiStorageCapacityStrategy).columns(COLUMNS).delete_answers_object().revision_required()
+    Kind::of(CsiStorageCapacityStrategy).columns(COLUMNS).revision_required()
 }
 
 struct CsiStorageCapacityStrategy;

@@ -230,9 +230,10 @@ impl<'a> Rollout<'a> {
         let annotations = self.deployment.metadata.annotations.as_ref();
         let noted = annotations.and_then(|annotations| annotations.get(REVISION));
         if let Some(revision) = self.revision.as_ref().filter(|revision| noted != Some(revision)) {
-            // After the status, whose write names the resourceVersion that was looked at.
+            // After the status, whose write names the resourceVersion that was looked at, and through the same part: on the
+            // main resource a new annotation would count as a generation.
             let patch = Patch::merge(json!({"metadata": {"annotations": {REVISION: revision}}}));
-            plan = plan.patch(key_of(self.deployment), "", patch);
+            plan = plan.patch(key_of(self.deployment), "status", patch);
         }
         for key in &self.surplus {
             let uid = self.sets.all().find(|set| set.key() == *key).map(|set| set.uid.clone());

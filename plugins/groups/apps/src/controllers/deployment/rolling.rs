@@ -25,7 +25,9 @@ impl Rollout<'_> {
         if !self.is_rolling() {
             return wanted;
         }
-        let room = (wanted + self.max_surge()).saturating_sub(self.sets.total());
+        // Pods that a set was told to give up and still has count too: upstream forgets them, and goes beyond the bound.
+        let standing: i32 = self.sets.all().map(|set| set.replicas.max(set.status_replicas)).sum();
+        let room = (wanted + self.max_surge()).saturating_sub(standing);
         if room <= 0 { now } else { now + room.min(wanted - now) }
     }
 
