@@ -11,7 +11,7 @@ pub fn default(document: &mut Value, schema: &Schema) {
             for (name, of) in &schema.properties {
                 let Some(default) = &of.default else { continue };
                 let missing = fields.get(name).is_none_or(|value| value.is_null() && !of.nullable);
-                if missing && !(default.is_null() && !of.nullable) {
+                if missing && (of.nullable || !default.is_null()) {
                     fields.insert(name.clone(), default.clone());
                 }
             }
@@ -40,10 +40,12 @@ fn default_below(value: &mut Value, schema: &Schema) {
 
 /// A null item or map value becomes the default of its schema.
 fn fill_null(value: &mut Value, schema: &Schema, is_named: bool) {
-    if !is_named && value.is_null() && !schema.nullable {
-        if let Some(default) = &schema.default {
-            *value = default.clone();
-        }
+    if !is_named
+        && value.is_null()
+        && !schema.nullable
+        && let Some(default) = &schema.default
+    {
+        *value = default.clone();
     }
 }
 

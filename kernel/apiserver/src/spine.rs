@@ -138,7 +138,7 @@ async fn answer(
         let response = verbs::network::run(server, &user, arrived, warnings).await?;
         Ok((response.status().as_u16(), response))
     });
-    let mut response = done.await.unwrap_or_else(|status| failure(&status));
+    let mut response = Box::pin(done).await.unwrap_or_else(|status| failure(&status));
     classified.tell(response.headers_mut());
     response
 }

@@ -298,11 +298,12 @@ impl Registry {
                 }
             },
         };
-        if let Some(fields) = unknown {
-            if caller.field_validation == FieldValidation::Strict && !fields.is_empty() {
-                let words = format!("strict decoding error: {}", fields.join(", "));
-                return Err(refused(&words, &words));
-            }
+        if let Some(fields) = unknown
+            && caller.field_validation == FieldValidation::Strict
+            && !fields.is_empty()
+        {
+            let words = format!("strict decoding error: {}", fields.join(", "));
+            return Err(refused(&words, &words));
         }
         self.decode_as(caller, row, gvk, &gvk.kind, after.into())
     }

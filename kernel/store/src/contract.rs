@@ -136,13 +136,16 @@ pub struct ListQuery {
     pub limit: usize,
 }
 
+/// The value of an object by an index; `None` if it has none.
+pub type ValueOf = Arc<dyn Fn(&Object) -> Option<String> + Send + Sync>;
+
 /// What an index of a collection goes by. Two of one name are the same.
 #[derive(Clone)]
 pub struct IndexBy {
     /// Such as `label app` or `field spec.nodeName`.
     pub name: Box<str>,
     /// The value of an object; `None` leaves it out. A pure function of the object, and fast: it is asked of every write.
-    pub value: Arc<dyn Fn(&Object) -> Option<String> + Send + Sync>,
+    pub value: ValueOf,
 }
 
 /// A part of a collection at one revision, ordered by the bytes of `namespace/name`.

@@ -129,7 +129,7 @@ impl Laid {
     }
 
     /// The typed form of the new document as it stands.
-    fn new<T: Typed + Metadata<Ty = ObjectMeta>>(&mut self, document: &Value) -> Result<&mut T, Status> {
+    fn view_of<T: Typed + Metadata<Ty = ObjectMeta>>(&mut self, document: &Value) -> Result<&mut T, Status> {
         let known = self.new.take().and_then(|known| known.downcast::<T>().ok());
         let typed = match known {
             Some(mut typed) if self.metadata_is_stale => {
@@ -153,7 +153,7 @@ impl Laid {
 
     /// Both.
     fn both<T: Typed + Metadata<Ty = ObjectMeta>>(&mut self, new: &Value, old: &Value) -> Result<(&mut T, &T), Status> {
-        self.new::<T>(new)?;
+        self.view_of::<T>(new)?;
         self.old::<T>(old)?;
         let new = self.new.as_mut().and_then(|known| known.downcast_mut()).expect("laid above");
         let old = self.old.as_ref().and_then(|known| known.downcast_ref()).expect("laid above");
@@ -264,12 +264,12 @@ impl<S: Strategy> DynStrategy for Lens<S> {
     }
 
     fn default_in(&self, object: &mut Value, laid: &mut Laid) -> Result<(), Status> {
-        let typed = laid.new(object)?;
+        let typed = laid.view_of(object)?;
         change_typed(object, typed, |typed| self.0.default(typed))
     }
 
     fn prepare_create_in(&self, new: &mut Value, now: Timestamp, laid: &mut Laid) -> Result<(), Status> {
-        let typed = laid.new(new)?;
+        let typed = laid.view_of(new)?;
         change_typed(new, typed, |typed| self.0.prepare_create(typed, now))
     }
 
@@ -280,7 +280,7 @@ impl<S: Strategy> DynStrategy for Lens<S> {
 
     fn validate_in(&self, new: &Value, old: Option<&Value>, laid: &mut Laid) -> Result<Violations, Status> {
         match old {
-            None => Ok(self.0.validate(laid.new(new)?, None)),
+            None => Ok(self.0.validate(laid.view_of(new)?, None)),
             Some(old) => {
                 let (new, old) = laid.both(new, old)?;
                 Ok(self.0.validate(new, Some(old)))
@@ -289,7 +289,7 @@ impl<S: Strategy> DynStrategy for Lens<S> {
     }
 
     fn warnings_in(&self, new: &Value, laid: &mut Laid) -> Vec<String> {
-        laid.new(new).map(|typed| self.0.warnings(typed)).unwrap_or_default()
+        laid.view_of(new).map(|typed| self.0.warnings(typed)).unwrap_or_default()
     }
 }
 

@@ -34,8 +34,8 @@ impl Encoded {
                     join_kinds(known, &definition);
                 } else if is_shared(&name) {
                     shared.insert(name, definition);
-                } else if !encoded.definitions.contains_key(&name) {
-                    encoded.definitions.insert(name, schema(&definition_of(definition)));
+                } else {
+                    encoded.definitions.entry(name).or_insert_with(|| schema(&definition_of(definition)));
                 }
             }
         }

@@ -159,7 +159,10 @@ fn an_index_is_made_beside_the_writers() {
         scope.spawn(|| {
             for number in (0..300).cycle().take(3_000) {
                 let at = revision(&index, &key(number));
-                commit(&index, suite::commit([update(&key(number), at, if at % 2 == 0 { "even" } else { "odd" })]));
+                commit(
+                    &index,
+                    suite::commit([update(&key(number), at, if at.is_multiple_of(2) { "even" } else { "odd" })]),
+                );
             }
             done.store(true, Ordering::SeqCst);
         });

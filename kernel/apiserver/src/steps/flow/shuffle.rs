@@ -10,6 +10,7 @@ pub struct Hand {
 }
 
 impl Hand {
+    #[allow(clippy::needless_range_loop, reason = "the index is also the number of cards dealt so far")]
     pub fn deal(mut hash: u64, deck: usize, hand: usize) -> Self {
         let size = hand.clamp(1, HAND_MAX).min(deck.max(1));
         let (mut cards, mut taken) = ([0; HAND_MAX], [0; HAND_MAX]);

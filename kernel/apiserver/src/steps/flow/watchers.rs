@@ -6,10 +6,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// Namespace and name; empty is all.
 type Scope = (String, String);
 
+/// Counts by group, resource and scope.
+type Open = HashMap<String, HashMap<String, HashMap<Scope, usize>>>;
+
 /// Open watches by group, resource and scope.
 #[derive(Clone, Default)]
 pub struct Watchers {
-    open: Arc<RwLock<HashMap<String, HashMap<String, HashMap<Scope, usize>>>>>,
+    open: Arc<RwLock<Open>>,
 }
 
 /// An open watch; dropping it closes it.

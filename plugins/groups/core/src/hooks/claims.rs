@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use sdk_api::k8s_openapi::api::coordination::v1::Lease;
-use sdk_api::k8s_openapi::api::core::v1::{Service, ServiceSpec};
+use sdk_api::k8s_openapi::api::core::v1::Service;
 use sdk_api::{GroupResource, Key, Object, Status};
 use sdk_client::ListOptions;
 use sdk_plugin::{Context, HookGuard, WriteHook};
@@ -111,7 +111,7 @@ impl WriteHook for SharedServiceHook {
         let _turn = self.turn.lock().await;
         let text = |field: &str| new["metadata"][field].as_str().unwrap_or_default();
         let service = format!("{}/{}", text("namespace"), text("name"));
-        let held_before = old.map(spec_of).unwrap_or_else(ServiceSpec::default);
+        let held_before = old.map(spec_of).unwrap_or_default();
         for _ in 0..TRIES_MAX {
             let (lease, mut claims) = self.claims(context).await?;
             let hook = self.pools(context, &claims, &service).await?;

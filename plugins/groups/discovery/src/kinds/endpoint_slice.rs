@@ -137,7 +137,8 @@ fn domain(found: &mut Violations, field: &str, name: &str) {
 fn validate_hints(found: &mut Violations, field: &str, hints: &EndpointHints) {
     let zones: Vec<_> = hints.for_zones.iter().flatten().map(|zone| zone.name.as_str()).collect();
     let nodes: Vec<_> = hints.for_nodes.iter().flatten().map(|node| node.name.as_str()).collect();
-    let rules: [(&str, _, fn(&str) -> Vec<String>); 2] =
+    type Rule = fn(&str) -> Vec<String>;
+    let rules: [(&str, _, Rule); 2] =
         [("forZones", zones, names::qualified_name), ("forNodes", nodes, names::dns1123_subdomain)];
     for (name, list, rule) in rules {
         let field = format!("{field}.{name}");

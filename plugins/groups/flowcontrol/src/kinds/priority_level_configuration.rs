@@ -111,7 +111,7 @@ fn check_spec(found: &mut Violations, name: &str, spec: &PriorityLevelConfigurat
                 let at = "spec.exempt";
                 checks::not_negative(
                     found,
-                    &format!("{at}.nominalConcurrencyShares"),
+                    format!("{at}.nominalConcurrencyShares"),
                     exempt.nominal_concurrency_shares,
                 );
                 check_percent(found, at, exempt.lendable_percent);
@@ -126,7 +126,7 @@ fn check_spec(found: &mut Violations, name: &str, spec: &PriorityLevelConfigurat
 
 fn check_limited(found: &mut Violations, limited: &LimitedPriorityLevelConfiguration) {
     let at = "spec.limited";
-    checks::not_negative(found, &format!("{at}.nominalConcurrencyShares"), limited.nominal_concurrency_shares);
+    checks::not_negative(found, format!("{at}.nominalConcurrencyShares"), limited.nominal_concurrency_shares);
     check_percent(found, at, limited.lendable_percent);
     if let Some(percent) = limited.borrowing_limit_percent.filter(|percent| *percent < 0) {
         found.invalid(
