@@ -2,7 +2,9 @@
 
 pub mod host;
 mod leader;
+pub mod load;
 pub mod task;
 
 pub use host::Host;
+pub use load::{HostApi, Limits, LoadError, LoadRequest, Loaded, Loader, Source};
 pub use task::{OnFailure, Row, Stage, State, Task, TaskTable};

@@ -30,8 +30,9 @@ pub async fn done(store: &dyn Store, write: Write) -> Arc<Object> {
     committed.objects.into_iter().next().expect("one object a write")
 }
 
-/// Writes an object again and again; gives its newest revision.
+/// Writes an object again and again, from what any store wrote last; gives its newest revision.
 pub async fn churn(store: &dyn Store, key: &Key, rounds: usize) -> u64 {
+    store.barrier().await.expect("etcd answers");
     let mut revision = match store.get(key) {
         Some(object) => object.revision(),
         None => done(store, create(key, "first")).await.revision(),
