@@ -72,9 +72,19 @@ impl Desk {
         self.folder.join("work")
     }
 
-    /// Runs a transcript. It blocks.
+    /// Runs a transcript. It blocks. An error tells what pods and events there were, too.
     pub fn transcript(&self, name: &str, text: &str) -> Result<()> {
         transcript::run(name, text, &self.work(), &self.environment)
+            .map_err(|error| anyhow::anyhow!("{error:#}\n{}", self.state()))
+    }
+
+    /// What a person would look at first when something is not as expected.
+    fn state(&self) -> String {
+        let commands = [
+            "kubectl get pods -A -o wide --request-timeout=5s",
+            "kubectl get events -A --sort-by=.metadata.creationTimestamp --request-timeout=5s | tail -n 40",
+        ];
+        commands.map(|command| self.shell(command).unwrap_or_else(|error| error.to_string())).join("\n")
     }
 
     /// Runs a command that must not fail, and gives its output. It blocks.
