@@ -21,6 +21,8 @@ const BURST: &str = include_str!("real/burst.txt");
 const GONE: &str = include_str!("real/gone.txt");
 const STOPPED: &str = include_str!("real/stopped.txt");
 const RESET: &str = include_str!("real/reset.txt");
+/// How much of its log a failure shows.
+const LOG_LINES: usize = 80;
 /// Acknowledged writes before the process is killed.
 const WRITES: usize = 12;
 
@@ -41,6 +43,7 @@ impl Up {
             .arg(folder.join("data"))
             .arg("--kubeconfig")
             .arg(folder.join("kubeconfig"))
+            .env("KUBERNEL_LOG", "info,agents_kubelet=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -167,7 +170,9 @@ async fn killed_and_started_again_on_real_containers() -> Result<()> {
     let path: PathBuf = folder.path().to_owned();
     let held = tokio::task::block_in_place(|| scenario(&machine, &path));
     if held.is_err() {
-        println!("{}", std::fs::read_to_string(path.join("stderr")).unwrap_or_default());
+        let log = std::fs::read_to_string(path.join("stderr")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        println!("{}", lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"));
     }
     let stopped = machine.stop(&path).await;
     held?;
