@@ -21,7 +21,9 @@ const BURST: &str = include_str!("real/burst.txt");
 const GONE: &str = include_str!("real/gone.txt");
 const STOPPED: &str = include_str!("real/stopped.txt");
 const RESET: &str = include_str!("real/reset.txt");
-/// How much of its log a failure shows.
+/// What is logged where nobody asks for anything else.
+const LOG: &str = "info,agents_kubelet=debug";
+/// How much of the log a failure shows.
 const LOG_LINES: usize = 80;
 /// Acknowledged writes before the process is killed.
 const WRITES: usize = 12;
@@ -43,7 +45,7 @@ impl Up {
             .arg(folder.join("data"))
             .arg("--kubeconfig")
             .arg(folder.join("kubeconfig"))
-            .env("KUBERNEL_LOG", "info,agents_kubelet=debug")
+            .env("KUBERNEL_LOG", std::env::var("KUBERNEL_LOG").unwrap_or_else(|_| LOG.into()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

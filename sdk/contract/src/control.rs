@@ -1,11 +1,10 @@
 //! What the kernel tells a plugin about its life, beside the calls of its points.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// A step of a plugin's life. Crosses as its number and a JSON argument; the answer is JSON, too.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Control {
     /// Answers with the [`Descriptor`](crate::Descriptor). Before `Configure`, and without side effects.
     Describe,

@@ -72,7 +72,7 @@ impl Desk {
         self.folder.join("work")
     }
 
-    /// Runs a transcript. It blocks. An error tells what pods and events there were, too.
+    /// Runs a transcript. It blocks. An error tells what nodes, pods and events there are, too.
     pub fn transcript(&self, name: &str, text: &str) -> Result<()> {
         transcript::run(name, text, &self.work(), &self.environment)
             .map_err(|error| anyhow::anyhow!("{error:#}\n{}", self.state()))
@@ -81,8 +81,9 @@ impl Desk {
     /// What a person would look at first when something is not as expected.
     fn state(&self) -> String {
         let commands = [
-            "kubectl get pods -A -o wide --request-timeout=5s",
-            "kubectl get events -A --sort-by=.metadata.creationTimestamp --request-timeout=5s | tail -n 40",
+            "kubectl get nodes -o custom-columns='NODE:.metadata.name,TAINTS:.spec.taints[*].key' --request-timeout=5s",
+            "kubectl get pods -o wide --request-timeout=5s",
+            "kubectl get events --sort-by=.metadata.creationTimestamp --request-timeout=5s | tail -n 40",
         ];
         commands.map(|command| self.shell(command).unwrap_or_else(|error| error.to_string())).join("\n")
     }

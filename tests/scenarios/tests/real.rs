@@ -137,12 +137,7 @@ fn run(scenario: &Scenario, desk: &Desk) -> Result<()> {
     let mut desk = desk.in_namespace(&scenario.name)?;
     known_images(&mut desk);
     desk.set("MANIFESTS", Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/manifests").display());
-    let held = desk.transcript(&scenario.name, &scenario.transcript);
-    if held.is_err() {
-        let seen = desk.shell("kubectl get pods -o wide; kubectl get events --sort-by=.lastTimestamp | tail -n 25");
-        println!("{}: {}", scenario.name, seen.unwrap_or_else(|error| error.to_string()));
-    }
-    held
+    desk.transcript(&scenario.name, &scenario.transcript)
 }
 
 fn known_images(desk: &mut Desk) {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::UserInfo;
+use super::shared::is_zero;
 
 /// What a request wants to do. Source: `authorization.k8s.io/v1` ResourceAttributes and NonResourceAttributes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,10 +45,6 @@ pub struct Decision {
     /// How long the answer may be remembered: at most 300 s for an allowance and 30 s for a refusal; 0 is not at all.
     #[serde(skip_serializing_if = "is_zero")]
     pub ttl_seconds: u32,
-}
-
-fn is_zero(n: &u32) -> bool {
-    *n == 0
 }
 
 /// Whose rules, and where.

@@ -19,7 +19,7 @@ pub use controller::{Controller, dispatch as dispatch_controller};
 pub use conversion::{Conversion, dispatch as dispatch_conversion};
 pub use policy::{PolicyEngine, dispatch as dispatch_policy};
 pub use scheduler::{SchedulerPlugin, dispatch as dispatch_scheduler};
-pub use shared::{GroupVersionKind, GroupVersionResource, ObjectRef, Status, UserInfo};
+pub use shared::{Done, GroupVersionKind, GroupVersionResource, ObjectRef, Status, UserInfo};
 
 use crate::Point;
 

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use super::Done;
+use super::shared::is_zero;
+
 /// A policy to be made ready. Blob 0 is its source: text, or a wasm module; further blobs are further modules.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -34,10 +37,6 @@ pub struct Diagnostic {
     pub message: String,
     /// Whether the policy cannot be used for it.
     pub is_error: bool,
-}
-
-fn is_zero(n: &u32) -> bool {
-    *n == 0
 }
 
 /// Whether a policy is ready: no diagnostic is an error.
@@ -98,10 +97,6 @@ pub struct PolicyViolation {
 pub struct PolicyName {
     pub policy: String,
 }
-
-/// An answer that says nothing more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Done {}
 
 crate::extension_point! {
     /// Evaluates policies.

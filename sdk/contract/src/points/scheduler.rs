@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::Done;
 use super::ObjectRef;
-pub use super::policy::Done;
 
 /// What changed in the snapshot since the last one; `full` begins anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -46,9 +46,14 @@ pub struct Status {
     pub code: u16,
 }
 
-fn is_zero(code: &u16) -> bool {
-    *code == 0
+/// For numbers whose zero says nothing, and is left out of the head.
+pub(super) fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
+
+/// An answer that says nothing more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {}
 
 /// An object, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

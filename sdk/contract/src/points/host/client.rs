@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::points::ObjectRef;
+use crate::points::shared::is_zero;
 
 /// One object. An answer has it in blob 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,10 +32,6 @@ pub struct List {
     pub limit: u32,
     #[serde(rename = "continue", skip_serializing_if = "String::is_empty")]
     pub continue_token: String,
-}
-
-fn is_zero(n: &u32) -> bool {
-    *n == 0
 }
 
 /// The objects are the blobs.

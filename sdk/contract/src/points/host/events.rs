@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::points::Done;
 use crate::points::ObjectRef;
-pub use crate::points::policy::Done;
 
 /// An event about an object. Source: `events.k8s.io/v1` Event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
