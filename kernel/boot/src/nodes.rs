@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agents_kubelet::{Fleet, Ground, Kubelet, Machine, NodeServer, Settings};
+use agents_kubelet::{Fleet, Ground, Kubelet, Limits, Machine, NodeServer, Settings};
 use agents_proxy::Proxy;
 use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
@@ -129,6 +129,7 @@ async fn machine(up: &Up, dir: &DataDir, pki: &Pki, connected: Connected, tables
         port,
         server: Some(server),
         cgroup_root: if writable { footprint.cgroup_root } else { String::new() },
+        limits: Limits { eviction_hard: up.eviction_hard, ..Limits::default() },
         ..Settings::new(name, Ground::Host, Arc::new(runtime))
     })));
     tables.agent(Arc::new(Proxy::new(agents_proxy::Settings {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agents_kubelet::EvictionHard;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub const DEFAULT_ENDPOINT: &str = "unix:///run/containerd/containerd.sock";
 
 /// Where the kubelet of a machine listens unless said otherwise. Source: `KubeletPort`.
 const KUBELET_PORT: u16 = 10250;
+
+/// When a node is under pressure unless said otherwise: the defaults of `EvictionHard`.
+const EVICTION_HARD: &str = "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%";
 
 /// A length of time as people write it; zero and less make no sense here.
 fn duration(text: &str) -> Result<Duration, String> {
@@ -90,6 +94,9 @@ pub struct Up {
     /// Port of the node's own server; 0 picks a free one
     #[arg(long, hide = true, default_value_t = KUBELET_PORT)]
     pub kubelet_port: u16,
+    /// When the node is under pressure and takes no further pods
+    #[arg(long, default_value = EVICTION_HARD)]
+    pub eviction_hard: EvictionHard,
     /// How progress is written
     #[arg(short = 'o', long, value_enum, default_value = "text")]
     pub output: Output,
@@ -113,6 +120,7 @@ impl Up {
             cni_conf_dir: "/etc/cni/net.d".into(),
             event_ttl: Duration::from_secs(3600),
             kubelet_port: 0,
+            eviction_hard: EvictionHard::default(),
             output: Output::Text,
         }
     }
@@ -160,6 +168,11 @@ impl Up {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_flag_shows_the_kubelets_thresholds() {
+        assert_eq!(EVICTION_HARD.parse(), Ok(EvictionHard::default()));
+    }
 
     #[test]
     fn flags_that_do_not_fit_are_named() {

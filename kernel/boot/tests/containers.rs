@@ -83,6 +83,8 @@ async fn a_reset_leaves_nothing_of_ours_and_everything_of_others() -> Result<()>
         &containerd.endpoint(),
         "--kubelet-port",
         "0",
+        "--eviction-hard",
+        harness::real::EVICTION_HARD,
         "--pod-cidr",
         &containerd.pod_cidr(),
     ]);

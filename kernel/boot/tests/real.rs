@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use harness::desk::Desk;
 use harness::images::{BUSYBOX, WEB};
 use harness::kubectl;
-use harness::real::{Machine, node_programs};
+use harness::real::{EVICTION_HARD, Machine, node_programs};
 use serde_json::Value;
 
 const START: &str = include_str!("real/start.txt");
@@ -39,6 +39,7 @@ impl Up {
         let log = std::fs::File::options().create(true).append(true).open(folder.join("stderr"))?;
         let mut child = Command::new(env!("CARGO_BIN_EXE_kubernel"))
             .args(["up", "--listen", "127.0.0.1:0", "-o", "json", "--runtime", "cri", "--kubelet-port", "0"])
+            .args(["--eviction-hard", EVICTION_HARD])
             .args(["--name", &machine.name, "--runtime-endpoint", &machine.endpoint])
             .args(["--pod-cidr", &machine.pod_cidr, "--service-cidr", &machine.service_cidr])
             .arg("--data-dir")

@@ -15,6 +15,9 @@ use crate::containerd::{Containerd, unmount_below};
 use crate::desk::Desk;
 use crate::images;
 
+/// `--eviction-hard` of the tests' nodes: how full the machine's disk is, with whatever was built on it, is not theirs to judge.
+pub const EVICTION_HARD: &str = "memory.available<100Mi";
+
 /// The node's machine: a containerd with the tests' images, and names for what a cluster leaves in the kernel.
 pub struct Machine {
     containerd: Option<Containerd>,
@@ -57,6 +60,7 @@ impl Machine {
         up.place.name.clone_from(&self.name);
         up.runtime_endpoint.clone_from(&self.endpoint);
         up.pod_cidr = self.pod_cidr.parse()?;
+        up.eviction_hard = EVICTION_HARD.parse().map_err(anyhow::Error::msg)?;
         up.service_cidr = self.service_cidr.parse()?;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The node agent: observe, plan, act, report.
 
 mod container;
+mod eviction;
 mod fleet;
 mod kubelet;
 mod logs;
@@ -21,6 +22,7 @@ mod test_support;
 mod tests;
 
 pub use container::cgroups::are_writable as cgroups_are_writable;
+pub use eviction::EvictionHard;
 pub use fleet::Fleet;
 pub use kubelet::Kubelet;
 pub use node::machine::Machine;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use sdk_api::k8s_openapi::api::core::v1::Taint;
 use sdk_plugin::node::{Network, NodeRuntime};
 
+use crate::eviction::EvictionHard;
 use crate::server::NodeServer;
 
 /// What a node has, or keeps for itself.
@@ -91,6 +92,8 @@ pub struct Limits {
     pub log_files_max: usize,
     /// Pause between looks at log sizes. 10 s.
     pub log_check: Duration,
+    /// When the node is under pressure.
+    pub eviction_hard: EvictionHard,
 }
 
 impl Default for Limits {
@@ -104,6 +107,7 @@ impl Default for Limits {
             log_bytes_max: 10 << 20,
             log_files_max: 5,
             log_check: Duration::from_secs(10),
+            eviction_hard: EvictionHard::default(),
         }
     }
 }

@@ -5,12 +5,6 @@ use std::sync::{Arc, PoisonError};
 use crate::running::{Health, Node};
 use crate::settings::Settings;
 
-/// Below this much available memory the node is under pressure. Source: the default `memory.available` threshold.
-const MEMORY_MIN_BYTES: u64 = 100 << 20;
-/// Below this share of free disk, in percent, and of free inodes. Source: the defaults of `nodefs.available`, `.inodesFree`.
-const DISK_MIN_PERCENT: u64 = 10;
-const INODES_MIN_PERCENT: u64 = 5;
-
 /// What presses on the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pressure {
@@ -59,15 +53,15 @@ pub(crate) async fn pressure(settings: &Settings) -> Pressure {
     if !settings.on_host() {
         return Pressure::default();
     }
-    let dir = settings.root_dir.clone();
+    let (dir, hard) = (settings.root_dir.clone(), settings.limits.eviction_hard);
     tokio::task::spawn_blocking(move || {
         let memory = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| available(&text));
         let disk = rustix::fs::statvfs(&dir).is_ok_and(|stat| {
             let below = |free: u64, all: u64, percent: u64| all > 0 && free.saturating_mul(100) / all < percent;
-            below(stat.f_bavail, stat.f_blocks, DISK_MIN_PERCENT)
-                || below(stat.f_favail, stat.f_files, INODES_MIN_PERCENT)
+            below(stat.f_bavail, stat.f_blocks, hard.disk_percent)
+                || below(stat.f_favail, stat.f_files, hard.inodes_percent)
         });
-        Pressure { memory: memory.is_some_and(|bytes| bytes < MEMORY_MIN_BYTES), disk, pids: false }
+        Pressure { memory: memory.is_some_and(|bytes| bytes < hard.memory_bytes), disk, pids: false }
     })
     .await
     .unwrap_or_default()
