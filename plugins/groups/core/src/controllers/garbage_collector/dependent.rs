@@ -9,7 +9,18 @@ use serde_json::{Value, json};
 
 use super::{FOREGROUND, Found, ORPHAN, dependents, find, has_finalizer, metadata_patch, references_without};
 
+/// Where an owner's kind is not known, nothing tells when it is, or that the owner has gone meanwhile: the object is looked at
+/// again, ever more rarely, as upstream does.
 pub(super) fn plan(view: &View<'_>, object: &Arc<Object>) -> Plan {
+    let is_unknown = |reference: &OwnerRef| matches!(find(view, object, reference), Found::Unknown);
+    let unknown = object.meta().owner_references.iter().find(|reference| is_unknown(reference));
+    let mut plan = of_known(view, object);
+    plan.retry =
+        plan.retry.or_else(|| unknown.map(|owner| format!("{} {} is not known", owner.api_version, owner.kind)));
+    plan
+}
+
+fn of_known(view: &View<'_>, object: &Arc<Object>) -> Plan {
     let (mut solid, mut absent, mut waiting) = (0, Vec::new(), Vec::new());
     for reference in &object.meta().owner_references {
         match find(view, object, reference) {

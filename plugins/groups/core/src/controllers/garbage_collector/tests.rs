@@ -3,18 +3,20 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use sdk_api::k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use sdk_api::k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod};
 use sdk_client::{DeleteOptions, Propagation, Verb};
 use sdk_controller::{Catalogue, Harness, Informers};
 use sdk_testkit::cache::{is_namespaced, resource_of};
 use sdk_testkit::{Build, FakeApi, ManualClock, settle};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 
 #[derive(Default)]
-struct Kinds(Mutex<Vec<GroupResource>>);
+struct Kinds(Mutex<Vec<GroupResource>>, Arc<Notify>);
 
 impl Catalogue for Kinds {
     fn resources(&self) -> Vec<GroupResource> {
@@ -25,11 +27,16 @@ impl Catalogue for Kinds {
         let resource = resource_of(api_version, kind);
         self.0.lock().unwrap().contains(&resource).then(|| (resource, is_namespaced(kind)))
     }
+
+    fn changed(&self) -> BoxFuture<'static, ()> {
+        Box::pin(self.1.clone().notified_owned())
+    }
 }
 
 struct World {
     clock: Arc<ManualClock>,
     api: FakeApi,
+    kinds: Arc<Kinds>,
     _stop: tokio_util::sync::DropGuard,
 }
 
@@ -37,18 +44,21 @@ impl World {
     fn start() -> Self {
         let clock = ManualClock::new();
         let api = FakeApi::new(clock.clone());
-        let kinds = Kinds(Mutex::new(vec![
-            GroupResource::of::<ConfigMap>(),
-            GroupResource::of::<Deployment>(),
-            GroupResource::of::<Node>(),
-            GroupResource::of::<Pod>(),
-            GroupResource::of::<ReplicaSet>(),
-        ]));
+        let kinds = Arc::new(Kinds(
+            Mutex::new(vec![
+                GroupResource::of::<ConfigMap>(),
+                GroupResource::of::<Deployment>(),
+                GroupResource::of::<Node>(),
+                GroupResource::of::<Pod>(),
+                GroupResource::of::<ReplicaSet>(),
+            ]),
+            Arc::default(),
+        ));
         let informers = Informers::new(api.admin(), clock.clone());
-        let harness = Harness { clients: api.clients(), informers, clock: clock.clone(), catalogue: Arc::new(kinds) };
+        let harness = Harness { clients: api.clients(), informers, clock: clock.clone(), catalogue: kinds.clone() };
         let stop = CancellationToken::new();
         tokio::spawn(harness.run(vec![Arc::new(GarbageCollector)], stop.clone()));
-        Self { clock, api, _stop: stop.drop_guard() }
+        Self { clock, api, kinds, _stop: stop.drop_guard() }
     }
 
     async fn settle(&self) {
@@ -194,6 +204,20 @@ async fn scopes_are_respected() {
     let events = world.api.objects(&GroupResource::of::<Event>(), "default");
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].tree()["reason"], "OwnerRefInvalidNamespace");
+}
+
+/// A kind may come, and an owner of it go, before the collector has listed the kind: no event ever names that owner.
+#[tokio::test]
+async fn an_owner_that_went_before_its_kind_was_known_takes_its_child() {
+    let world = World::start();
+    world.settle().await;
+    world.api.seed(map("kept").owner("example.com/v1", "Thing", "t", "uid-t", false));
+    world.settle().await;
+    assert_eq!(world.names(), ["kept"], "nobody knows whether the owner is there");
+    world.kinds.0.lock().unwrap().push(resource_of("example.com/v1", "Thing"));
+    world.kinds.1.notify_waiters();
+    world.clock.run_for(Duration::from_secs(10)).await;
+    assert_eq!(world.names(), Vec::<String>::new());
 }
 
 #[tokio::test]
